@@ -1,0 +1,15 @@
+//! Compiles the protocol with a compiler written in Rust, so that no `protoc` is needed.
+
+use std::{error::Error, path::Path};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = Path::new("proto");
+    let file = root.join("approzium/v2/authenticator.proto");
+    println!("cargo::rerun-if-changed=proto");
+    let descriptors = protox::compile([file], [root])?;
+    tonic_prost_build::configure()
+        .build_client(true)
+        .build_server(std::env::var_os("CARGO_FEATURE_AUTHENTICATOR").is_some())
+        .compile_fds(descriptors)?;
+    Ok(())
+}

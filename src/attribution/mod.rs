@@ -1,0 +1,1 @@
+//! What an application runs on: IAM, EC2, ECS, Kubernetes.

@@ -1,0 +1,1 @@
+//! The Authenticator: verifies identities, keeps passwords, answers challenges.

@@ -1,0 +1,2 @@
+//! The `approzium` command.
+fn main() {}

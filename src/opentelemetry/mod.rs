@@ -1,0 +1,1 @@
+//! Query spans that say who ran the query.

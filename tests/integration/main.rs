@@ -1,0 +1,11 @@
+//! Tests against real servers, in one binary so that it links once.
+
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test that fails should fail loudly"
+)]

@@ -1,0 +1,1 @@
+//! Real servers on loopback for the tests, the benches and the quickstart.
