@@ -28,4 +28,5 @@ mod proto;
 mod secret;
 pub mod wire;
 
+pub use client::{AuthClient, TlsConfig, default_auth_client, set_default_auth_client};
 pub use error::{Error, Hop, Result};

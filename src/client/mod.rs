@@ -1,1 +1,130 @@
-//! The application's side of the Authenticator: addresses, TLS, sessions.
+//! The application's side of the Authenticator: addresses, TLS, sessions, handshakes.
+//!
+//! ```no_run
+//! # fn main() -> approzium::Result<()> {
+//! let client = approzium::AuthClient::builder("authenticator.internal:6001")
+//!     .tls(approzium::TlsConfig::new().roots_file("/etc/approzium/ca.pem"))
+//!     .region("eu-central-1")
+//!     .build()?;
+//! approzium::set_default_auth_client(client);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Nothing is asked of anybody before the first database connection. Then, and once for all
+//! connections that are waiting, the client dials the Authenticator, proves its identity and holds
+//! a session; the session is renewed in the background of later connects while it is still good.
+
+mod builder;
+mod default;
+mod handshake;
+mod information;
+mod tls;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::time::Instant;
+
+pub use builder::AuthClientBuilder;
+pub use default::{default_auth_client, set_default_auth_client};
+pub(crate) use handshake::{Handshake, Outcome, ScramFinal, Target};
+pub use information::AttributionInfo;
+pub use tls::TlsConfig;
+
+use crate::error::Result;
+
+/// A connection to an Authenticator, and the session that proves who this application is.
+///
+/// Clones are cheap and share everything: make one for a process.
+#[derive(Clone)]
+pub struct AuthClient(Arc<Inner>);
+
+struct Inner {
+    address: String,
+    connections: AtomicU64,
+}
+
+impl AuthClient {
+    /// A client of the Authenticator at `address` (`host:port`), everything else by default.
+    ///
+    /// # Errors
+    /// As [`AuthClientBuilder::build`].
+    pub fn new(address: impl Into<String>) -> Result<Self> {
+        Self::builder(address).build()
+    }
+
+    /// A client as the environment describes it: `APPROZIUM_ADDRESS` and `APPROZIUM_CA`.
+    ///
+    /// # Errors
+    /// As [`AuthClientBuilder::build`], and if `APPROZIUM_ADDRESS` is not set.
+    pub fn from_env() -> Result<Self> {
+        AuthClientBuilder::from_env()?.build()
+    }
+
+    /// Starts the description of a client of the Authenticator at `address`.
+    pub fn builder(address: impl Into<String>) -> AuthClientBuilder {
+        AuthClientBuilder::new(address)
+    }
+
+    /// The Authenticator's address: `host:port`.
+    pub fn authenticator_address(&self) -> &str {
+        &self.0.address
+    }
+
+    /// What is known now about this client, its identity and the place where it runs.
+    pub fn attribution_info(&self) -> AttributionInfo {
+        AttributionInfo::of(self)
+    }
+
+    /// [`attribution_info`](Self::attribution_info) as one JSON object.
+    pub fn attribution_info_json(&self) -> String {
+        self.attribution_info().to_json()
+    }
+
+    /// The identity that the Authenticator verified, once it has.
+    pub fn iam_arn(&self) -> Option<String> {
+        None
+    }
+
+    /// How many database connections are open that this client helped to log in.
+    pub fn num_connections(&self) -> u64 {
+        self.0.connections.load(Ordering::Relaxed)
+    }
+
+    /// Counts one open database connection until the guard is dropped.
+    pub(crate) fn count_connection(&self) -> ConnectionGuard {
+        self.0.connections.fetch_add(1, Ordering::Relaxed);
+        ConnectionGuard(self.clone())
+    }
+
+    /// Opens a handshake for one database connection: dials and makes the session if need be, and
+    /// waits until the Authenticator has accepted the start. It is meant to run while the
+    /// connection to the database is still being made. Cancelling it harms nobody.
+    pub(crate) async fn handshake(&self, target: Target, deadline: Instant) -> Result<Handshake> {
+        Handshake::open(self, target, deadline).await
+    }
+}
+
+impl fmt::Debug for AuthClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthClient")
+            .field("address", &self.0.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One open database connection, in [`AuthClient::num_connections`].
+#[derive(Debug)]
+pub(crate) struct ConnectionGuard(AuthClient);
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.0.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
