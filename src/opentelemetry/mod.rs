@@ -1,1 +1,109 @@
 //! Query spans that say who ran the query.
+//!
+//! ```
+//! approzium::opentelemetry::instrument();
+//! ```
+//!
+//! From then on each query through [`approzium::postgres::Client`](crate::postgres::Client) is one
+//! span of kind CLIENT with the attributes of OpenTelemetry's
+//! [semantic conventions for databases](https://opentelemetry.io/docs/specs/semconv/db/postgresql/),
+//! a child of the span in which the query is first polled, and carries the attribution of its
+//! connection:
+//!
+//! | attribute | value |
+//! |---|---|
+//! | `approzium.iam_arn` | the identity as the Authenticator verified it |
+//! | `approzium.iam_role` | the name of its role |
+//! | `approzium.authenticated` | whether the Authenticator let this connection in |
+//! | `approzium.authenticator_address` | the Authenticator that did |
+//! | `approzium.num_connections` | how many connections the client had made by then |
+//! | `approzium.request_id` | the request that let this connection in, as in the audit log |
+//! | `approzium.k8s.…`, `approzium.ecs.…`, `approzium.ec2.…` | the pod, task or instance |
+//!
+//! Making a connection is a span too, with a child for each [phase](self#connecting).
+//!
+//! # Where spans go
+//! To the global `TracerProvider`, looked up for each operation: one that the application installs
+//! later just works. An application that uses `tracing-opentelemetry` must install its provider
+//! globally as well (`opentelemetry::global::set_tracer_provider`). With the feature `otlp`, the
+//! module `otlp` builds a pipeline ready for Jaeger or any collector.
+//!
+//! # Parents
+//! The parent is taken when a query's future is first polled: the current OpenTelemetry context if
+//! it has an active span, else (feature `tracing-opentelemetry`) the current `tracing` span's. This
+//! library makes no `tracing` spans of its own, so nothing is exported twice. A *global* filter such
+//! as `RUST_LOG=warn` removes the callers' spans, and queries become roots: filter per layer.
+//!
+//! # Connecting
+//! The span `connect <server>` has the children `dial`, `tls`, `session`, `challenge` and
+//! `database`, and its trace goes on inside the Authenticator.
+
+mod attributes;
+mod connect;
+mod connection;
+#[cfg(feature = "otlp")]
+#[cfg_attr(docsrs, doc(cfg(feature = "otlp")))]
+pub mod otlp;
+pub(crate) mod propagation;
+mod query;
+#[cfg(feature = "authenticator")]
+pub(crate) mod server;
+pub(crate) mod sql;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ::opentelemetry::{
+    Context, InstrumentationScope, global,
+    global::BoxedTracer,
+    trace::{TraceContextExt, TracerProvider},
+};
+
+pub(crate) use connect::{ConnectSpan, Phase, PhaseSpan};
+pub(crate) use connection::{ConnectionInfo, Identity, Server};
+pub(crate) use query::{Failure, QuerySpan};
+
+static ENABLED: AtomicBool = AtomicBool::new(false);
+
+/// Makes a span of every query and every connect from now on.
+///
+/// It also holds for connections that are open already. Calling it again changes nothing.
+pub fn instrument() {
+    ENABLED.store(true, Ordering::Relaxed);
+}
+
+/// Makes no more spans.
+///
+/// Spans that have begun end as usual; no provider is shut down.
+pub fn uninstrument() {
+    ENABLED.store(false, Ordering::Relaxed);
+}
+
+/// Whether operations make spans: one atomic load.
+#[inline]
+pub(crate) fn is_enabled() -> bool {
+    ENABLED.load(Ordering::Relaxed)
+}
+
+/// The tracer of this moment's global provider.
+fn tracer() -> BoxedTracer {
+    global::tracer_provider().tracer_with_scope(
+        InstrumentationScope::builder("approzium")
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .with_schema_url(attributes::SCHEMA_URL)
+            .build(),
+    )
+}
+
+/// The context whose span becomes the parent of an operation that begins now.
+pub(crate) fn parent() -> Context {
+    let context = Context::current();
+    #[cfg(feature = "tracing-opentelemetry")]
+    if !context.has_active_span() {
+        use ::tracing_opentelemetry::OpenTelemetrySpanExt;
+        let outer = ::tracing::Span::current().context();
+        if outer.has_active_span() {
+            return outer;
+        }
+    }
+    context
+}

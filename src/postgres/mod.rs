@@ -1,1 +1,5 @@
 //! PostgreSQL connections without passwords.
+
+mod client;
+
+pub use client::Client;

@@ -1,0 +1,245 @@
+//! The span of a connect, and its phases.
+//!
+//! ```text
+//! connect db.example                          ConnectSpan
+//! ├─ dial                                     Phase::Dial
+//! ├─ tls                                      Phase::Tls
+//! ├─ session      → the Authenticator         Phase::Session
+//! ├─ challenge    → the Authenticator         Phase::Challenge
+//! └─ database                                 Phase::Database
+//! ```
+//! While a phase [runs](PhaseSpan::run), its context is the current one, so that
+//! [`inject`](super::propagation::inject) continues the trace inside the Authenticator.
+
+use std::{
+    borrow::Cow,
+    future::Future,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use ::opentelemetry::{
+    Context, KeyValue,
+    trace::{FutureExt, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer},
+};
+
+use super::{
+    attributes as key,
+    connection::{Identity, Server, peer, shared},
+    is_enabled, parent, tracer,
+};
+use crate::error::{Error, Kind};
+
+/// The span of one connect: nothing at all while not instrumented.
+///
+/// Clones are handles of the same span. When the last one goes without [`finish`](Self::finish) or
+/// [`fail`](Self::fail), the connect was cancelled.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConnectSpan(Option<Arc<OpenSpan>>);
+
+/// A part of a connect that takes its own time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The network connection to the database.
+    Dial,
+    /// Its TLS handshake.
+    Tls,
+    /// The session with the Authenticator, if there was none.
+    Session,
+    /// The Authenticator's answers to the database's challenge.
+    Challenge,
+    /// What the database does between a login and its first ReadyForQuery.
+    Database,
+}
+
+impl Phase {
+    fn name(self) -> &'static str {
+        match self {
+            Phase::Dial => "dial",
+            Phase::Tls => "tls",
+            Phase::Session => "session",
+            Phase::Challenge => "challenge",
+            Phase::Database => "database",
+        }
+    }
+
+    /// Calls to the Authenticator have a span of kind SERVER on its side.
+    fn kind(self) -> SpanKind {
+        match self {
+            Phase::Session | Phase::Challenge => SpanKind::Client,
+            Phase::Dial | Phase::Tls | Phase::Database => SpanKind::Internal,
+        }
+    }
+}
+
+impl ConnectSpan {
+    /// Begins a connect. To be called where the connect's future is first polled: the caller's span
+    /// of that moment is the parent.
+    pub(crate) fn start(server: &Server<'_>) -> Self {
+        if !is_enabled() {
+            return ConnectSpan(None);
+        }
+        let name = format!("connect {}", server.host);
+        let span = OpenSpan::start(name, SpanKind::Client, server.attributes(), &parent());
+        ConnectSpan(Some(Arc::new(span)))
+    }
+
+    /// Begins a phase. Phases may overlap.
+    pub(crate) fn phase(&self, phase: Phase) -> PhaseSpan {
+        PhaseSpan(self.0.as_ref().map(|connect| {
+            OpenSpan::start(phase.name(), phase.kind(), Vec::new(), &connect.context)
+        }))
+    }
+
+    /// Who connected, as soon as the Authenticator said so.
+    pub(crate) fn identify(&self, identity: &Identity<'_>) {
+        if let Some(span) = &self.0 {
+            span.context.span().set_attributes(identity.attributes());
+        }
+    }
+
+    /// The address that is being dialled; with several, the last one stays.
+    pub(crate) fn dialled(&self, address: SocketAddr) {
+        if let Some(span) = &self.0 {
+            span.context.span().set_attributes(peer(address));
+        }
+    }
+
+    /// The connection is ready.
+    pub(crate) fn finish(&self) {
+        if let Some(span) = &self.0 {
+            span.end();
+        }
+    }
+
+    /// The connect failed, with what it returns to the application.
+    pub(crate) fn fail(&self, error: &Error) {
+        if let Some(span) = &self.0 {
+            span.fail(error);
+        }
+    }
+}
+
+/// The span of a phase. Dropped before its end, it was cancelled.
+#[derive(Debug)]
+pub(crate) struct PhaseSpan(Option<OpenSpan>);
+
+impl PhaseSpan {
+    /// Runs a phase that is one future, with the phase's context as the current one.
+    pub(crate) async fn run<T>(
+        self,
+        phase: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let Some(span) = self.0 else {
+            return phase.await;
+        };
+        let result = phase.with_context(span.context.clone()).await;
+        match &result {
+            Ok(_) => span.end(),
+            Err(error) => span.fail(error),
+        }
+        result
+    }
+
+    /// The phase's context, for a call that another task makes.
+    pub(crate) fn context(&self) -> Context {
+        match &self.0 {
+            Some(span) => span.context.clone(),
+            None => Context::current(),
+        }
+    }
+
+    /// The phase is over.
+    pub(crate) fn finish(self) {
+        if let Some(span) = &self.0 {
+            span.end();
+        }
+    }
+
+    /// The phase failed.
+    pub(crate) fn fail(self, error: &Error) {
+        if let Some(span) = &self.0 {
+            span.fail(error);
+        }
+    }
+}
+
+/// A span that ends exactly once.
+#[derive(Debug)]
+struct OpenSpan {
+    context: Context,
+    ended: AtomicBool,
+}
+
+impl OpenSpan {
+    fn start(
+        name: impl Into<Cow<'static, str>>,
+        kind: SpanKind,
+        attributes: Vec<KeyValue>,
+        parent: &Context,
+    ) -> Self {
+        let builder = SpanBuilder::from_name(name)
+            .with_kind(kind)
+            .with_attributes(attributes);
+        let span = tracer().build_with_context(builder, parent);
+        OpenSpan {
+            context: parent.with_span(span),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    fn end(&self) {
+        if !self.ended.swap(true, Ordering::AcqRel) {
+            self.context.span().end();
+        }
+    }
+
+    fn fail(&self, error: &Error) {
+        if self.ended.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let span = self.context.span();
+        span.set_attribute(KeyValue::new(key::ERROR_TYPE, error_type(error)));
+        span.set_attribute(KeyValue::new(key::HOP, error.hop().as_str()));
+        if let Some(sqlstate) = error.sqlstate() {
+            span.set_attribute(shared(key::DB_RESPONSE_STATUS_CODE, sqlstate));
+        }
+        if let Some(request_id) = error.request_id() {
+            span.set_attribute(shared(key::REQUEST_ID, request_id));
+        }
+        span.set_status(Status::error(error.to_string()));
+        span.end();
+    }
+}
+
+impl Drop for OpenSpan {
+    fn drop(&mut self) {
+        if self.ended.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let span = self.context.span();
+        span.set_attribute(KeyValue::new(key::ERROR_TYPE, key::CANCELLED));
+        span.set_status(Status::error(key::CANCELLED));
+        span.end();
+    }
+}
+
+/// `error.type`: the SQLSTATE if the database said no, else one word of a closed list.
+fn error_type(error: &Error) -> Cow<'static, str> {
+    Cow::Borrowed(match error.kind() {
+        Kind::Configuration => "configuration",
+        Kind::Credentials => "credentials",
+        Kind::Unauthenticated => "unauthenticated",
+        Kind::PermissionDenied => "permission_denied",
+        Kind::Policy => "policy",
+        Kind::ResourceExhausted => "resource_exhausted",
+        Kind::Unavailable => "unavailable",
+        Kind::Timeout => "timeout",
+        Kind::Cancelled => key::CANCELLED,
+        Kind::Protocol => "protocol",
+        Kind::Database(sqlstate) => return Cow::Owned(sqlstate.clone()),
+    })
+}

@@ -1,0 +1,253 @@
+//! What every span of one connection says alike.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
+
+use ::opentelemetry::{KeyValue, Value};
+
+use super::attributes as key;
+
+/// At most this many attribution attributes on a span.
+const ATTRIBUTION_LIMIT: usize = 12;
+
+/// The static attributes of one connection's spans, made once and shared.
+///
+/// The values are reference-counted, so that a span copies them without allocating.
+#[derive(Debug)]
+pub(crate) struct ConnectionInfo {
+    /// The server first, then the identity.
+    attributes: Vec<KeyValue>,
+    /// How many of `attributes` are attribution.
+    attribution: usize,
+    /// `attributes` and the place, once the place is known.
+    complete: OnceLock<Vec<KeyValue>>,
+}
+
+/// The database server of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Server<'a> {
+    /// The host as the application configured it; the directory of a Unix socket.
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    /// The address that was dialled, if it is one of TCP.
+    pub(crate) peer: Option<SocketAddr>,
+    /// The database at connect: a later `SET search_path` does not change the spans.
+    pub(crate) database: &'a str,
+    /// The first schema of the search path, if the application configured one.
+    pub(crate) schema: Option<&'a str>,
+}
+
+/// Who connected, as the Authenticator verified it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Identity<'a> {
+    /// Whether the Authenticator let this connection in.
+    pub(crate) authenticated: bool,
+    pub(crate) iam_arn: Option<&'a str>,
+    pub(crate) authenticator_address: Option<&'a str>,
+    pub(crate) request_id: Option<&'a str>,
+    /// Connections that the `AuthClient` had made, this one among them.
+    pub(crate) num_connections: u64,
+}
+
+impl ConnectionInfo {
+    /// A connection to PostgreSQL.
+    pub(crate) fn postgresql(server: &Server<'_>, identity: &Identity<'_>) -> Arc<Self> {
+        let mut attributes = server.attributes();
+        let identity = identity.attributes();
+        let attribution = identity.len();
+        attributes.extend(identity);
+        Arc::new(ConnectionInfo {
+            attributes,
+            attribution,
+            complete: OnceLock::new(),
+        })
+    }
+
+    /// Every attribute that this connection's spans share.
+    ///
+    /// The place is found out beside the connect, never waited for: spans have it as soon as it is
+    /// known.
+    pub(super) fn attributes(&self) -> &[KeyValue] {
+        if let Some(complete) = self.complete.get() {
+            return complete;
+        }
+        match place() {
+            None => &self.attributes,
+            Some(place) => self.complete.get_or_init(|| self.with(place)),
+        }
+    }
+
+    fn with(&self, place: Vec<KeyValue>) -> Vec<KeyValue> {
+        let mut complete = self.attributes.clone();
+        let room = ATTRIBUTION_LIMIT.saturating_sub(self.attribution);
+        let unknown = place
+            .into_iter()
+            .filter(|new| !self.attributes.iter().any(|known| known.key == new.key))
+            .take(room);
+        complete.extend(unknown);
+        complete
+    }
+}
+
+impl Server<'_> {
+    /// PostgreSQL's port is left out when it is 5432, as the conventions ask.
+    pub(super) fn attributes(&self) -> Vec<KeyValue> {
+        const DEFAULT_PORT: u16 = 5432;
+        let namespace = match self.schema {
+            Some(schema) => format!("{}|{schema}", self.database),
+            None => self.database.to_owned(),
+        };
+        let mut attributes = Vec::with_capacity(6);
+        attributes.push(KeyValue::new(key::DB_SYSTEM_NAME, "postgresql"));
+        attributes.push(shared(key::DB_NAMESPACE, &namespace));
+        attributes.push(shared(key::SERVER_ADDRESS, self.host));
+        if self.port != DEFAULT_PORT {
+            attributes.push(KeyValue::new(key::SERVER_PORT, i64::from(self.port)));
+        }
+        attributes.extend(self.peer.into_iter().flat_map(peer));
+        attributes
+    }
+}
+
+impl Identity<'_> {
+    pub(super) fn attributes(&self) -> Vec<KeyValue> {
+        let mut attributes = vec![KeyValue::new(key::AUTHENTICATED, self.authenticated)];
+        if let Some(arn) = self.iam_arn {
+            attributes.push(shared(key::IAM_ARN, arn));
+            if let Some(role) = role(arn) {
+                attributes.push(shared(key::IAM_ROLE, role));
+            }
+        }
+        if let Some(address) = self.authenticator_address {
+            attributes.push(shared(key::AUTHENTICATOR_ADDRESS, address));
+        }
+        if let Some(request_id) = self.request_id {
+            attributes.push(shared(key::REQUEST_ID, request_id));
+        }
+        let connections = i64::try_from(self.num_connections).unwrap_or(i64::MAX);
+        attributes.push(KeyValue::new(key::NUM_CONNECTIONS, connections));
+        attributes
+    }
+}
+
+pub(super) fn peer(address: SocketAddr) -> [KeyValue; 2] {
+    [
+        shared(key::NETWORK_PEER_ADDRESS, &address.ip().to_string()),
+        KeyValue::new(key::NETWORK_PEER_PORT, i64::from(address.port())),
+    ]
+}
+
+/// A value that copies by counting references.
+pub(super) fn shared(key: &'static str, value: &str) -> KeyValue {
+    KeyValue::new(key, Value::from(Arc::<str>::from(value)))
+}
+
+/// `checkout` of `arn:aws:sts::123456789012:assumed-role/checkout/i-0abc`.
+fn role(arn: &str) -> Option<&str> {
+    let resource = arn.splitn(6, ':').nth(5)?;
+    if let Some(assumed) = resource.strip_prefix("assumed-role/") {
+        return assumed.split('/').next();
+    }
+    resource.strip_prefix("role/")?.rsplit('/').next()
+}
+
+/// The pod, task or instance, if that is known by now.
+fn place() -> Option<Vec<KeyValue>> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server() -> Server<'static> {
+        Server {
+            host: "db.example",
+            port: 5433,
+            peer: Some(([127, 0, 0, 1], 5433).into()),
+            database: "shop",
+            schema: None,
+        }
+    }
+
+    fn value(attributes: &[KeyValue], key: &str) -> Option<String> {
+        let found = attributes.iter().find(|one| one.key.as_str() == key)?;
+        Some(found.value.to_string())
+    }
+
+    #[test]
+    fn the_server_is_named_as_the_conventions_ask() {
+        let attributes = server().attributes();
+        for (key, expected) in [
+            ("db.system.name", "postgresql"),
+            ("db.namespace", "shop"),
+            ("server.address", "db.example"),
+            ("server.port", "5433"),
+            ("network.peer.address", "127.0.0.1"),
+            ("network.peer.port", "5433"),
+        ] {
+            assert_eq!(value(&attributes, key).as_deref(), Some(expected), "{key}");
+        }
+        let default = Server {
+            port: 5432,
+            peer: None,
+            schema: Some("sales"),
+            ..server()
+        };
+        let attributes = default.attributes();
+        assert_eq!(value(&attributes, "server.port"), None);
+        assert_eq!(value(&attributes, "network.peer.address"), None);
+        assert_eq!(
+            value(&attributes, "db.namespace").as_deref(),
+            Some("shop|sales")
+        );
+    }
+
+    #[test]
+    fn the_role_is_the_name_without_path_or_session() {
+        for (arn, expected) in [
+            (
+                "arn:aws:sts::123456789012:assumed-role/checkout/i-0abc",
+                Some("checkout"),
+            ),
+            (
+                "arn:aws:iam::123456789012:role/team/checkout",
+                Some("checkout"),
+            ),
+            ("arn:aws:iam::123456789012:user/ada", None),
+            ("nonsense", None),
+        ] {
+            assert_eq!(role(arn), expected, "{arn}");
+        }
+    }
+
+    #[test]
+    fn attribution_is_bounded_and_what_was_verified_wins() {
+        let identity = Identity {
+            authenticated: true,
+            iam_arn: Some("arn:aws:sts::123456789012:assumed-role/checkout/i-0abc"),
+            authenticator_address: Some("authenticator.example:6000"),
+            request_id: Some("7f"),
+            num_connections: 3,
+        };
+        let info = ConnectionInfo::postgresql(&server(), &identity);
+        let mut place = vec![KeyValue::new("approzium.iam_arn", "another")];
+        place.extend((0..40).map(|n| KeyValue::new(format!("approzium.place.{n}"), n)));
+        let complete = info.with(place);
+        let attribution: Vec<_> = complete
+            .iter()
+            .filter(|one| one.key.as_str().starts_with("approzium."))
+            .collect();
+        assert_eq!(attribution.len(), ATTRIBUTION_LIMIT);
+        assert_eq!(
+            value(&complete, "approzium.iam_arn").as_deref(),
+            identity.iam_arn
+        );
+        assert_eq!(
+            value(&complete, "approzium.iam_role").as_deref(),
+            Some("checkout")
+        );
+    }
+}

@@ -1,0 +1,1 @@
+//! A pipeline to Jaeger, or any collector, with attribution in its resource.
