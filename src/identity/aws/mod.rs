@@ -1,0 +1,43 @@
+//! Identity by AWS: a signed GetCallerIdentity.
+//!
+//! ```text
+//! application                         Authenticator                       regional STS
+//!     │ ◀────── nonce, server time ─────── │                                   │
+//!     │ signs: POST / GetCallerIdentity,   │                                   │
+//!     │ x-approzium-audience, -nonce       │                                   │
+//!     │ ─── access key id, date, region, ▶ │ checks form, date, audience;      │
+//!     │     session token, signature       │ writes the request itself ──────▶ │
+//!     │                                    │ ◀───── ARN, account, UserId ───── │
+//! ```
+//!
+//! The application sends only the parts of its request that it alone knows. Method, path, body,
+//! host and the list of signed headers are fixed here, so that whatever STS confirms was said for
+//! this purpose, to this Authenticator (audience), once (nonce). The host comes from a table of
+//! regions, never from a caller.
+//!
+//! - [`Signer`] is the application's side;
+//! - `CheckedProof`, `Verifier` and `StsVerifier` are the Authenticator's (feature
+//!   `authenticator`).
+
+mod credentials;
+#[cfg(feature = "authenticator")]
+mod proof;
+mod regions;
+mod request;
+mod signer;
+#[cfg(any(test, feature = "dev"))]
+pub(crate) mod sigv4;
+#[cfg(feature = "authenticator")]
+mod sts;
+
+#[cfg(feature = "authenticator")]
+#[cfg_attr(docsrs, doc(cfg(feature = "authenticator")))]
+pub use self::{
+    proof::{Audiences, CheckedProof, Skew},
+    sts::{StsVerifier, StsVerifierBuilder, Verifier},
+};
+pub use self::{
+    regions::Region,
+    signer::{Signer, SignerBuilder},
+};
+pub use crate::proto::v2::AwsProof;
