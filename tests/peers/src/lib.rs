@@ -1,1 +1,46 @@
 //! Real servers on loopback for the tests, the benches and the quickstart.
+//!
+//! ```no_run
+//! use approzium_peers::{Method, Postgres, Rule, peer};
+//!
+//! # async fn test() {
+//! let postgres = peer!(
+//!     Postgres::builder()
+//!         .version(15)
+//!         .rule(Rule::host_ssl("app", Method::ScramSha256))
+//!         .start()
+//! );
+//! postgres.sql("CREATE ROLE app LOGIN PASSWORD 'secret'").await;
+//! # }
+//! ```
+//!
+//! Every server listens on 127.0.0.1 alone, on a port of its own, and lives as long as its value.
+//! It also goes when the process goes in any other way: see [`Process`].
+//!
+//! Where a server cannot be had, [`peer!`] skips the test aloud, and fails it where `CI=true`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "only tests, benches and the quickstart use this crate, and a test that fails should fail loudly"
+)]
+
+pub mod cache;
+pub mod certificates;
+pub mod docker;
+mod error;
+mod files;
+pub mod jaeger;
+pub mod moto;
+pub mod postgres;
+mod process;
+
+pub use certificates::{Authority, Certificate, Signature};
+pub use error::{Error, Result, skip};
+pub use jaeger::Jaeger;
+pub use moto::Moto;
+pub use postgres::{Method, Postgres, Rule};
+pub use process::{Process, Stop, capture, eventually, free_port};

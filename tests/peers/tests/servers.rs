@@ -1,0 +1,176 @@
+//! The servers start, answer, and leave nothing behind.
+
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that fails should fail loudly"
+)]
+
+use approzium_peers::{Jaeger, Method, Moto, Postgres, Rule, peer};
+use tokio_postgres::NoTls;
+
+async fn log_in(postgres: &Postgres, password: &str) -> Result<(), tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::Config::new()
+        .host(postgres.host())
+        .port(postgres.port())
+        .user("app")
+        .password(password)
+        .dbname("postgres")
+        .connect(NoTls)
+        .await?;
+    drop(client);
+    connection.await
+}
+
+async fn postgres(version: u32) {
+    let mut postgres = peer!(
+        Postgres::builder()
+            .version(version)
+            .rule(Rule::host_no_ssl("app", Method::ScramSha256))
+            .start()
+    );
+    assert_eq!(postgres.version(), version);
+    postgres
+        .role("app", "first", Method::ScramSha256)
+        .await
+        .unwrap();
+    log_in(&postgres, "first").await.unwrap();
+    let refused = log_in(&postgres, "other").await.unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "28P01");
+
+    let ssl = postgres.sql("SHOW ssl").await.unwrap();
+    assert_eq!(ssl[0][0].as_deref(), Some("on"));
+
+    let only_tls = Rule::host_ssl("app", Method::ScramSha256);
+    postgres.set_rules(&[only_tls]).await.unwrap();
+    let refused = log_in(&postgres, "first").await.unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "28000");
+
+    let anyone = Rule::host("all", Method::Trust);
+    postgres.set_rules(&[anyone]).await.unwrap();
+    postgres.restart().await.unwrap();
+    log_in(&postgres, "").await.unwrap();
+
+    let folder = postgres.socket_folder().to_owned();
+    let port = postgres.port();
+    drop(postgres);
+    assert!(!folder.exists());
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+#[tokio::test]
+async fn postgres_15() {
+    postgres(15).await;
+}
+
+#[tokio::test]
+async fn postgres_18() {
+    postgres(18).await;
+}
+
+#[tokio::test]
+async fn jaeger_takes_spans_and_finds_them_by_tag() {
+    let jaeger = peer!(Jaeger::start());
+    let attribute =
+        |key: &str, value: &str| serde_json::json!({"key": key, "value": {"stringValue": value}});
+    let spans = serde_json::json!({"resourceSpans": [{
+        "resource": {"attributes": [attribute("service.name", "shop")]},
+        "scopeSpans": [{"spans": [{
+            "traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203331",
+            "name": "SELECT orders", "kind": 3,
+            "startTimeUnixNano": now(), "endTimeUnixNano": now(),
+            "status": {"code": 2}, "attributes": [attribute("approzium.iam_role", "checkout")],
+        }]}],
+    }]});
+    let sent = reqwest::Client::builder()
+        .tls_backend_preconfigured(approzium_peers::certificates::client_configuration(&[]))
+        .build()
+        .unwrap()
+        .post(format!("{}/v1/traces", jaeger.otlp_http()))
+        .json(&spans)
+        .send()
+        .await
+        .unwrap();
+    assert!(sent.status().is_success(), "{sent:?}");
+
+    let query = jaeger.query();
+    let trace = query
+        .trace("0af7651916cd43dd8448eb211c80319c")
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(trace.only("SELECT orders").failed());
+    let found = query
+        .traces(
+            "shop",
+            &[("approzium.iam_role", "checkout"), ("error", "true")],
+        )
+        .await;
+    assert_eq!(found.unwrap().len(), 1);
+    let other = query
+        .traces("shop", &[("approzium.iam_role", "reports")])
+        .await;
+    assert!(other.unwrap().is_empty());
+    assert!(
+        query
+            .trace("0af7651916cd43dd8448eb211c80319d")
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+fn now() -> String {
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_nanos()
+        .to_string()
+}
+
+#[tokio::test]
+async fn moto_makes_users_and_roles_and_checks_signatures() {
+    let moto = peer!(Moto::start());
+    let user = moto.user("alice").await.unwrap();
+    assert!(user.access_key_id.starts_with("AKIA") && user.session_token.is_none());
+    let role = moto
+        .assumed_role(
+            approzium_peers::moto::ACCOUNT,
+            "/team/",
+            "checkout",
+            "pod-7",
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        role.arn,
+        "arn:aws:sts::123456789012:assumed-role/checkout/pod-7"
+    );
+    let stranger = moto
+        .assumed_role("210987654321", "/", "checkout", "pod-7")
+        .await
+        .unwrap();
+    assert_eq!(
+        stranger.arn,
+        "arn:aws:sts::210987654321:assumed-role/checkout/pod-7"
+    );
+
+    assert_eq!(moto.identity_requests(), 0);
+    let authority = moto.authority().der();
+    let unsigned = reqwest::Client::builder()
+        .tls_backend_preconfigured(approzium_peers::certificates::client_configuration(&[authority]))
+        .resolve("sts.eu-west-1.amazonaws.com", moto.address())
+        .build()
+        .unwrap()
+        .post(format!("https://sts.eu-west-1.amazonaws.com:{}/", moto.address().port()))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("authorization", "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20260101/eu-west-1/sts/aws4_request, SignedHeaders=host, Signature=0")
+        .body("Action=GetCallerIdentity&Version=2011-06-15")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(unsigned.status(), 403);
+    assert_eq!(moto.identity_requests(), 1);
+}
