@@ -30,6 +30,8 @@ pub(crate) mod sigv4;
 #[cfg(feature = "authenticator")]
 mod sts;
 
+#[cfg(feature = "dev")]
+pub(crate) use self::{proof::parse_amz_date, sts::STAND_IN_ACCOUNT};
 #[cfg(feature = "authenticator")]
 #[cfg_attr(docsrs, doc(cfg(feature = "authenticator")))]
 pub use self::{

@@ -10,8 +10,8 @@ use time::{
 use super::{
     AwsProof, Region,
     request::{
-        CONTENT_TYPE, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN, X_APPROZIUM_AUDIENCE, X_APPROZIUM_NONCE,
-        hex, is_audience,
+        BODY, CONTENT_TYPE, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN, X_APPROZIUM_AUDIENCE,
+        X_APPROZIUM_NONCE, hex, is_audience,
     },
 };
 use crate::{Error, Result, error::printable, identity::Rejection, secret::Secret};
@@ -44,6 +44,9 @@ pub struct CheckedProof {
 }
 
 impl CheckedProof {
+    /// The body that every proof signs.
+    pub(crate) const BODY: &str = BODY;
+
     /// Checks a proof.
     ///
     /// `nonce` is what this Authenticator sent on the same stream, `now` its own clock.
@@ -189,7 +192,7 @@ const AMZ_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[year][month][day]T[hour][minute][second]Z");
 
 /// `YYYYMMDDTHHMMSSZ` and nothing else; the scope's date is cut out of it, so the two agree.
-fn parse_amz_date(text: &str) -> Result<OffsetDateTime, Rejection> {
+pub(crate) fn parse_amz_date(text: &str) -> Result<OffsetDateTime, Rejection> {
     const MALFORMED: Rejection = Rejection::Malformed("the date is not YYYYMMDDTHHMMSSZ");
     let digits = text
         .bytes()
@@ -266,7 +269,11 @@ impl Default for Skew {
 }
 
 impl Skew {
-    fn check(&self, signed_at: OffsetDateTime, now: OffsetDateTime) -> Result<(), Rejection> {
+    pub(crate) fn check(
+        &self,
+        signed_at: OffsetDateTime,
+        now: OffsetDateTime,
+    ) -> Result<(), Rejection> {
         let age = now - signed_at;
         if age > self.past {
             Err(Rejection::Expired)

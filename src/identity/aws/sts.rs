@@ -9,7 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::Semaphore;
 
-use super::{CheckedProof, request::BODY};
+use super::CheckedProof;
 use crate::{
     Error, Result,
     identity::{Rejection, VerifiedIdentity},
@@ -63,7 +63,7 @@ impl StsVerifier {
             .client
             .post(format!("https://{host}/"))
             .headers(headers(host, proof)?)
-            .body(BODY)
+            .body(CheckedProof::BODY)
             .send()
             .await
             .map_err(unavailable)?;
