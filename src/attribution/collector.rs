@@ -1,0 +1,265 @@
+//! All probes at once, under one budget.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use ::opentelemetry::Value;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    arn::partition_of,
+    container, ec2, ecs,
+    findings::{Findings, fit},
+    iam,
+    imds::Imds,
+    keys, kubernetes,
+    machine::Machine,
+    report::{Attribution, Probe},
+};
+
+/// How long a collection takes at most, by default: 900 ms.
+pub const DEFAULT_BUDGET: Duration = Duration::from_millis(900);
+
+/// How attribution is collected; the default is what [`collect`](super::collect) uses.
+///
+/// ```
+/// # async fn example() {
+/// use std::time::Duration;
+/// use approzium::attribution::Collector;
+///
+/// let attribution = Collector::builder()
+///     .budget(Duration::from_millis(300))
+///     .build()
+///     .collect()
+///     .await;
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Collector {
+    settings: CollectorBuilder,
+}
+
+/// Builds a [`Collector`].
+#[derive(Clone, Debug)]
+pub struct CollectorBuilder {
+    budget: Duration,
+    variables: Option<BTreeMap<String, String>>,
+    root: PathBuf,
+    metadata_address: Option<String>,
+    ecs_credentials_address: String,
+    verified_iam_arn: Option<String>,
+}
+
+impl Default for CollectorBuilder {
+    fn default() -> Self {
+        CollectorBuilder {
+            budget: DEFAULT_BUDGET,
+            variables: None,
+            root: PathBuf::from("/"),
+            metadata_address: None,
+            ecs_credentials_address: iam::ECS_CREDENTIALS.to_owned(),
+            verified_iam_arn: None,
+        }
+    }
+}
+
+impl CollectorBuilder {
+    /// How long the whole collection may take; [`DEFAULT_BUDGET`] if it is not set.
+    ///
+    /// Each single request to a metadata service gets a quarter of it.
+    #[must_use]
+    pub fn budget(mut self, budget: Duration) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// The environment variables to read instead of the process's own. STS is not asked then: the
+    /// AWS SDK would read the process's own.
+    #[must_use]
+    pub fn environment<K: Into<String>, V: Into<String>>(
+        mut self,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let variables = variables.into_iter();
+        self.variables = Some(variables.map(|(k, v)| (k.into(), v.into())).collect());
+        self
+    }
+
+    /// The folder to read instead of `/`: its `proc`, `sys`, `var` and `etc`.
+    #[must_use]
+    pub fn root(mut self, root: impl Into<PathBuf>) -> Self {
+        self.root = root.into();
+        self
+    }
+
+    /// Where the instance metadata service is, instead of `http://169.254.169.254`.
+    ///
+    /// Unlike `AWS_EC2_METADATA_SERVICE_ENDPOINT` it does not say that there is one: a machine that
+    /// shows that it is no EC2 instance still asks nobody.
+    #[must_use]
+    pub fn metadata_address(mut self, address: impl Into<String>) -> Self {
+        self.metadata_address = Some(address.into());
+        self
+    }
+
+    /// Where an ECS task gets its credentials, instead of `http://169.254.170.2`.
+    #[must_use]
+    pub fn ecs_credentials_address(mut self, address: impl Into<String>) -> Self {
+        self.ecs_credentials_address = address.into();
+        self
+    }
+
+    /// The ARN that an Authenticator verified: nobody else is asked then.
+    #[must_use]
+    pub fn verified_iam_arn(mut self, arn: impl Into<String>) -> Self {
+        self.verified_iam_arn = Some(arn.into());
+        self
+    }
+
+    /// The collector.
+    pub fn build(self) -> Collector {
+        Collector { settings: self }
+    }
+}
+
+impl Collector {
+    /// A builder with the defaults.
+    pub fn builder() -> CollectorBuilder {
+        CollectorBuilder::default()
+    }
+
+    /// Collects: ends within the budget, and never fails.
+    pub async fn collect(&self) -> Attribution {
+        let settings = &self.settings;
+        let watch = Watch {
+            begun: Instant::now(),
+            budget: settings.budget,
+        };
+        let cap = settings.budget / 4;
+        let machine = Machine::new(settings.variables.clone(), settings.root.clone());
+        // Reads a few small files; they come first because two probes share what they decide.
+        let address = settings.metadata_address.as_deref();
+        let imds = timeout_at(watch.deadline(), Imds::new(&machine, address, cap))
+            .await
+            .unwrap_or_else(|_| Imds::unasked(watch.ran_out()));
+        let sources = iam::Sources {
+            machine: &machine,
+            imds: &imds,
+            ecs_credentials: &settings.ecs_credentials_address,
+            cap,
+            budget: settings.budget,
+        };
+        let found: [Findings; 5] = Default::default();
+        let [by_iam, by_ec2, by_ecs, by_kubernetes, by_container] = &found;
+        let iam = async {
+            match &settings.verified_iam_arn {
+                Some(arn) => {
+                    by_iam.put(keys::IAM_ARN, arn);
+                    Ok(())
+                }
+                None => iam::probe(&sources, by_iam).await,
+            }
+        };
+        let probes = tokio::join!(
+            watch.over("iam", by_iam, iam),
+            watch.over("ec2", by_ec2, ec2::probe(&machine, &imds, by_ec2)),
+            watch.over("ecs", by_ecs, ecs::probe(&machine, by_ecs, cap)),
+            watch.over(
+                "kubernetes",
+                by_kubernetes,
+                kubernetes::probe(&machine, by_kubernetes)
+            ),
+            watch.over(
+                "container",
+                by_container,
+                container::probe(&machine, by_container)
+            ),
+        );
+
+        let (iam, ec2, ecs, kubernetes, container) = probes;
+        let mut attribution = Attribution {
+            probes: vec![iam, ec2, ecs, kubernetes, container],
+            ..Attribution::default()
+        };
+        let (from_iam, from_ec2) = (by_iam.take(), by_ec2.take());
+        let is_eks_node = from_ec2.contains_key(keys::K8S_CLUSTER_NAME);
+        // The more specific comes later and wins: a task's account over its instance's.
+        for found in [
+            by_container.take(),
+            from_ec2,
+            by_ecs.take(),
+            by_kubernetes.take(),
+        ] {
+            attribution.found.extend(found);
+        }
+        if is_eks_node {
+            attribution.put(keys::CLOUD_PLATFORM, "aws_eks");
+        }
+        if let Some(arn) = eks_cluster_arn(&attribution) {
+            attribution.put(keys::AWS_EKS_CLUSTER_ARN, &arn);
+        }
+        if let Some(Value::String(arn)) = from_iam.get(keys::IAM_ARN) {
+            attribution.set_iam_arn(arn.as_str(), settings.verified_iam_arn.is_some());
+        }
+        attribution.took = watch.begun.elapsed();
+        attribution
+    }
+}
+
+impl Attribution {
+    fn put(&mut self, key: &'static str, value: &str) {
+        if let Some(value) = fit(value) {
+            self.found.insert(key, Value::from(value.to_owned()));
+        }
+    }
+}
+
+fn eks_cluster_arn(attribution: &Attribution) -> Option<String> {
+    if attribution.text(keys::CLOUD_PLATFORM) != Some("aws_eks") {
+        return None;
+    }
+    let region = attribution.text(keys::CLOUD_REGION)?;
+    let account = attribution.text(keys::CLOUD_ACCOUNT_ID)?;
+    let cluster = attribution.text(keys::K8S_CLUSTER_NAME)?;
+    let partition = partition_of(region);
+    Some(format!(
+        "arn:{partition}:eks:{region}:{account}:cluster/{cluster}"
+    ))
+}
+
+/// The clock of one collection.
+#[derive(Clone, Copy)]
+struct Watch {
+    begun: Instant,
+    budget: Duration,
+}
+
+impl Watch {
+    fn deadline(self) -> Instant {
+        self.begun + self.budget
+    }
+
+    fn ran_out(self) -> String {
+        format!("the budget of {:?} ran out", self.budget)
+    }
+
+    /// Runs a probe until it ends or the budget does; what it found until then stays found.
+    async fn over(
+        self,
+        name: &'static str,
+        findings: &Findings,
+        probe: impl Future<Output = Result<(), String>>,
+    ) -> Probe {
+        let begun = Instant::now();
+        let why_not = match timeout_at(self.deadline(), probe).await {
+            Ok(Ok(())) => None,
+            Ok(Err(why)) => Some(why),
+            Err(_) => Some(self.ran_out()),
+        };
+        Probe {
+            name,
+            found: findings.keys(),
+            why_not,
+            took: begun.elapsed(),
+        }
+    }
+}
