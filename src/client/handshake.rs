@@ -1,7 +1,38 @@
-use tokio::time::Instant;
+//! One delegated login.
 
-use super::AuthClient;
-use crate::error::{Error, Hop, Kind, Result};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use ::opentelemetry::Context;
+use tokio::{
+    runtime::Handle,
+    sync::mpsc,
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use super::{
+    AuthClient,
+    information::told_attribution,
+    lane::Connection,
+    session::{Session, is_identity},
+    status,
+};
+use crate::{
+    error::{Error, Hop, Kind, Result, printable},
+    opentelemetry::propagation::inject,
+    proto::v2::{
+        self, authenticate_request::Message as Request, authenticate_response::Message as Response,
+    },
+};
+
+/// A login is begun on so many connections to the Authenticator, if they break.
+const ATTEMPTS: usize = 3;
+/// Start, two challenges, outcome: the queue never fills.
+const MESSAGES: usize = 4;
+/// How long the Authenticator may take to note an outcome. Nobody waits for it.
+const FAREWELL: Duration = Duration::from_secs(5);
+const MAX_ANSWER: usize = 16 * 1024;
 
 /// The database connection that a handshake is for: the names under which its record is filed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +50,16 @@ pub(crate) struct Target {
 pub(crate) struct Handshake {
     request_id: String,
     iam_arn: String,
+    stream: Option<Stream>,
+    client: AuthClient,
+    deadline: Instant,
+}
+
+#[derive(Debug)]
+struct Stream {
+    requests: mpsc::Sender<v2::AuthenticateRequest>,
+    responses: Streaming<v2::AuthenticateResponse>,
+    runtime: Handle,
 }
 
 /// The Authenticator's answer to server-first.
@@ -43,11 +84,94 @@ pub(crate) enum Outcome {
 
 impl Handshake {
     pub(super) async fn open(
-        _client: &AuthClient,
-        _target: Target,
-        _deadline: Instant,
+        client: &AuthClient,
+        target: Target,
+        deadline: Instant,
     ) -> Result<Self> {
-        Err(unavailable())
+        let mut attempts = 1..ATTEMPTS;
+        let mut renewed = false;
+        loop {
+            let session = client.0.sessions.session(deadline).await?;
+            let connection = timeout_at(deadline, client.0.lanes.connection())
+                .await
+                .map_err(|_| late(Hop::Authenticator, "the Authenticator was reached"))??;
+            let start = start(client, &session, &target);
+            let opening = Self::begin(client, &connection, start, deadline);
+            let step = (Instant::now() + client.0.handshake_timeout).min(deadline);
+            let opened = timeout_at(step, opening)
+                .await
+                .map_err(|_| late(Hop::Handshake, "the Authenticator had accepted the login"))?;
+            match opened {
+                Ok(handshake) => {
+                    session.accepted();
+                    return Ok(handshake);
+                }
+                Err(Failure::Lost(error)) => {
+                    connection.discard();
+                    if attempts.next().is_none() {
+                        return Err(error);
+                    }
+                }
+                // The session's own time is over, or the Authenticator's key is a new one.
+                Err(Failure::Final(error)) if error.is_unauthenticated() && !renewed => {
+                    renewed = true;
+                    client.0.sessions.discard(&session, &error);
+                }
+                Err(Failure::Final(error)) => return Err(about(error, &target)),
+            }
+        }
+    }
+
+    async fn begin(
+        client: &AuthClient,
+        connection: &Connection,
+        start: v2::HandshakeStart,
+        deadline: Instant,
+    ) -> Result<Self, Failure> {
+        let lost = |status: tonic::Status| {
+            if status::is_lost(&status) {
+                let dialer = client.0.lanes.dialer();
+                let answered = connection.has_answered();
+                Failure::Lost(status::lost(&status, Hop::Authenticator, dialer, answered))
+            } else {
+                Failure::Final(status::answered(&status, Hop::Handshake))
+            }
+        };
+        let (requests, queue) = mpsc::channel(MESSAGES);
+        enqueue(&requests, Request::Start(start))?;
+        let mut call = tonic::Request::new(ReceiverStream::new(queue));
+        inject(&Context::current(), call.metadata_mut());
+        let mut responses = connection
+            .client()
+            .authenticate(call)
+            .await
+            .map_err(lost)?
+            .into_inner();
+        match responses
+            .message()
+            .await
+            .map_err(lost)?
+            .and_then(|answer| answer.message)
+        {
+            Some(Response::Accepted(accepted))
+                if status::is_request_id(&accepted.request_id)
+                    && is_identity(&accepted.iam_arn) =>
+            {
+                client.0.lanes.answered(connection);
+                Ok(Handshake {
+                    request_id: accepted.request_id,
+                    iam_arn: accepted.iam_arn,
+                    stream: Some(Stream {
+                        requests,
+                        responses,
+                        runtime: Handle::current(),
+                    }),
+                    client: client.clone(),
+                    deadline,
+                })
+            }
+            _ => Err(Failure::Final(unexpected("the acceptance is none"))),
+        }
     }
 
     /// The Authenticator's id of this handshake.
@@ -61,30 +185,263 @@ impl Handshake {
     }
 
     /// The database offers SASL: the chosen mechanism and the client-first-message.
+    ///
+    /// `tls_server_end_point` is given if the database's certificate has one and the application
+    /// is willing to bind to it; `require_channel_binding` if it insists.
     pub(crate) async fn scram_start(
         &mut self,
-        _mechanisms: &[String],
-        _tls: bool,
-        _tls_server_end_point: Option<Vec<u8>>,
-        _require_channel_binding: bool,
+        mechanisms: &[String],
+        tls: bool,
+        tls_server_end_point: Option<Vec<u8>>,
+        require_channel_binding: bool,
     ) -> Result<(String, Vec<u8>)> {
-        Err(unavailable())
+        let request = Request::ScramStart(v2::ScramStart {
+            mechanisms: mechanisms.to_vec(),
+            tls,
+            tls_server_end_point: tls_server_end_point.unwrap_or_default(),
+            require_channel_binding,
+        });
+        match self.exchange(request).await? {
+            Response::ScramClientFirst(first)
+                if mechanisms.contains(&first.mechanism) && is_message(&first.message) =>
+            {
+                Ok((first.mechanism, first.message))
+            }
+            _ => Err(self.unexpected("no client-first-message for an offered mechanism")),
+        }
     }
 
     /// The database sent server-first.
-    pub(crate) async fn scram_server_first(&mut self, _message: &[u8]) -> Result<ScramFinal> {
-        Err(unavailable())
+    pub(crate) async fn scram_server_first(&mut self, message: &[u8]) -> Result<ScramFinal> {
+        let request = Request::ScramServerFirst(v2::ScramServerFirst {
+            message: message.to_vec(),
+        });
+        match self.exchange(request).await? {
+            Response::ScramClientFinal(last) if is_message(&last.message) => {
+                let server_signature_sha256 = last
+                    .server_signature_sha256
+                    .try_into()
+                    .map_err(|_| self.unexpected("the ServerSignature's hash is no SHA-256"))?;
+                Ok(ScramFinal {
+                    message: last.message,
+                    server_signature_sha256,
+                })
+            }
+            _ => Err(self.unexpected("no client-final-message")),
+        }
     }
 
     /// The database asks for MD5: "md5" and 32 hexadecimal digits.
-    pub(crate) async fn md5(&mut self, _salt: [u8; 4]) -> Result<String> {
-        Err(unavailable())
+    pub(crate) async fn md5(&mut self, salt: [u8; 4]) -> Result<String> {
+        let request = Request::Md5Challenge(v2::Md5Challenge {
+            salt: salt.to_vec(),
+        });
+        match self.exchange(request).await? {
+            Response::Md5Response(answer) if is_md5_response(&answer.password) => {
+                Ok(answer.password)
+            }
+            _ => Err(self.unexpected("no MD5 response")),
+        }
     }
 
     /// Tells the Authenticator how the login ended. Never waits.
-    pub(crate) fn outcome(self, _outcome: Outcome) {}
+    pub(crate) fn outcome(mut self, outcome: Outcome) {
+        self.finish(outcome);
+    }
+
+    async fn exchange(&mut self, request: Request) -> Result<Response> {
+        let answer = self.ask(request).await;
+        answer.map_err(|error| self.named(error))
+    }
+
+    async fn ask(&mut self, request: Request) -> Result<Response> {
+        let step = (Instant::now() + self.client.0.handshake_timeout).min(self.deadline);
+        let stream = self
+            .stream
+            .as_mut()
+            .ok_or_else(|| unexpected("it had ended the handshake"))?;
+        enqueue(&stream.requests, request)?;
+        let answer = timeout_at(step, stream.responses.message())
+            .await
+            .map_err(|_| {
+                late(
+                    Hop::Handshake,
+                    "the Authenticator had answered the challenge",
+                )
+            })?;
+        match answer {
+            Ok(Some(v2::AuthenticateResponse {
+                message: Some(answer),
+            })) => Ok(answer),
+            Ok(_) => Err(unexpected("no answer")),
+            Err(status) => {
+                self.stream = None;
+                let dialer = self.client.0.lanes.dialer();
+                Err(if status::is_lost(&status) {
+                    status::lost(&status, Hop::Handshake, dialer, true)
+                } else {
+                    status::answered(&status, Hop::Handshake)
+                })
+            }
+        }
+    }
+
+    fn finish(&mut self, outcome: Outcome) {
+        let Some(Stream {
+            requests,
+            mut responses,
+            runtime,
+        }) = self.stream.take()
+        else {
+            return;
+        };
+        if requests
+            .try_send(request(Request::Outcome(outcome.into())))
+            .is_err()
+        {
+            return;
+        }
+        // To let go of the stream at once would take the outcome back.
+        drop(runtime.spawn(async move {
+            drop(requests);
+            let ended = async { while let Ok(Some(_)) = responses.message().await {} };
+            if timeout(FAREWELL, ended).await.is_err() {
+                ::tracing::debug!("the Authenticator did not end a handshake after its outcome");
+            }
+        }));
+    }
+
+    fn unexpected(&self, what: &str) -> Error {
+        self.named(unexpected(what))
+    }
+
+    /// An error of this handshake is to be found in the audit log.
+    fn named(&self, error: Error) -> Error {
+        match error.request_id() {
+            Some(_) => error,
+            None => error.with_request_id(self.request_id.clone()),
+        }
+    }
 }
 
-fn unavailable() -> Error {
-    Error::new(Kind::Unavailable, Hop::Handshake, "not connected")
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.finish(Outcome::Cancelled);
+    }
 }
+
+enum Failure {
+    /// The connection broke before anything was accepted: worth another one.
+    Lost(Error),
+    Final(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Final(error)
+    }
+}
+
+impl From<Outcome> for v2::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        use v2::outcome::{Cancelled, Refused, Result, Succeeded};
+        v2::Outcome {
+            result: Some(match outcome {
+                Outcome::Succeeded { server_signature } => {
+                    Result::Succeeded(Succeeded { server_signature })
+                }
+                Outcome::Refused { sqlstate } => Result::Refused(Refused { sqlstate }),
+                Outcome::Cancelled => Result::Cancelled(Cancelled {}),
+            }),
+        }
+    }
+}
+
+fn start(client: &AuthClient, session: &Arc<Session>, target: &Target) -> v2::HandshakeStart {
+    let attribution = if client.0.attribution {
+        told_attribution()
+    } else {
+        HashMap::new()
+    };
+    v2::HandshakeStart {
+        session_token: String::from_utf8_lossy(session.token().expose_secret()).into_owned(),
+        system: v2::DatabaseSystem::Postgresql.into(),
+        host: target.host.clone(),
+        port: target.port.into(),
+        user: target.user.clone(),
+        database: target.database.clone(),
+        attribution,
+    }
+}
+
+fn request(message: Request) -> v2::AuthenticateRequest {
+    v2::AuthenticateRequest {
+        message: Some(message),
+    }
+}
+
+fn enqueue(requests: &mpsc::Sender<v2::AuthenticateRequest>, message: Request) -> Result<()> {
+    // A closed queue belongs to a stream that has ended: its status is read next.
+    match requests.try_send(request(message)) {
+        Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+        Err(mpsc::error::TrySendError::Full(_)) => Err(Error::new(
+            Kind::Protocol,
+            Hop::Handshake,
+            "the database asks for more than one proof",
+        )),
+    }
+}
+
+/// Denials name what was asked for.
+fn about(error: Error, target: &Target) -> Error {
+    if !error.is_permission_denied() {
+        return error;
+    }
+    let named = Error::new(
+        error.kind().clone(),
+        error.hop(),
+        format!(
+            "the Authenticator denies permission to log in as \"{}\" at {}:{}",
+            printable(&target.user),
+            printable(&target.host),
+            target.port
+        ),
+    );
+    let named = match error.help() {
+        Some(help) => named.with_help(help.to_owned()),
+        None => named,
+    };
+    match error.request_id() {
+        Some(request_id) => named.with_request_id(request_id),
+        None => named,
+    }
+}
+
+fn is_message(message: &[u8]) -> bool {
+    (1..=MAX_ANSWER).contains(&message.len())
+}
+
+fn is_md5_response(password: &str) -> bool {
+    password.strip_prefix("md5").is_some_and(|digits| {
+        digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+fn unexpected(what: &str) -> Error {
+    Error::new(
+        Kind::Protocol,
+        Hop::Handshake,
+        format!("the Authenticator broke its protocol: {what}"),
+    )
+}
+
+fn late(hop: Hop, before: &str) -> Error {
+    Error::new(
+        Kind::Timeout,
+        hop,
+        format!("its time was over before {before}"),
+    )
+}
+
+#[cfg(all(test, feature = "authenticator"))]
+mod tests;

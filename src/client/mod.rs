@@ -15,10 +15,17 @@
 //! connections that are waiting, the client dials the Authenticator, proves its identity and holds
 //! a session; the session is renewed in the background of later connects while it is still good.
 
+mod address;
+mod backoff;
 mod builder;
 mod default;
+mod dial;
+mod flight;
 mod handshake;
 mod information;
+mod lane;
+mod session;
+mod status;
 mod tls;
 
 use std::{
@@ -27,6 +34,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -35,6 +43,8 @@ pub use builder::AuthClientBuilder;
 pub use default::{default_auth_client, set_default_auth_client};
 pub(crate) use handshake::{Handshake, Outcome, ScramFinal, Target};
 pub use information::AttributionInfo;
+use lane::Lanes;
+use session::Sessions;
 pub use tls::TlsConfig;
 
 use crate::error::Result;
@@ -47,6 +57,10 @@ pub struct AuthClient(Arc<Inner>);
 
 struct Inner {
     address: String,
+    lanes: Arc<Lanes>,
+    sessions: Arc<Sessions>,
+    handshake_timeout: Duration,
+    attribution: bool,
     connections: AtomicU64,
 }
 
@@ -87,20 +101,44 @@ impl AuthClient {
         self.attribution_info().to_json()
     }
 
-    /// The identity that the Authenticator verified, once it has.
+    /// The identity as the Authenticator last verified it; `None` before it has.
     pub fn iam_arn(&self) -> Option<String> {
-        None
+        self.0.sessions.iam_arn()
     }
 
-    /// How many database connections are open that this client helped to log in.
+    /// How many database connections were made through this client.
     pub fn num_connections(&self) -> u64 {
         self.0.connections.load(Ordering::Relaxed)
     }
 
-    /// Counts one open database connection until the guard is dropped.
-    pub(crate) fn count_connection(&self) -> ConnectionGuard {
-        self.0.connections.fetch_add(1, Ordering::Relaxed);
-        ConnectionGuard(self.clone())
+    /// Counts one database connection; the new number, this one among them.
+    pub(crate) fn count_connection(&self) -> u64 {
+        self.0.connections.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Proves the identity now, if no session is there: what the first connection would wait for
+    /// otherwise. An application that calls it at its start knows early if it cannot log in.
+    ///
+    /// ```no_run
+    /// # async fn example() -> approzium::Result<()> {
+    /// let client = approzium::AuthClient::from_env()?;
+    /// client.authenticate().await?;
+    /// println!("I am {}", client.iam_arn().unwrap_or_default());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Whatever stands between: the [hop](crate::Error::hop) says where.
+    pub async fn authenticate(&self) -> Result<()> {
+        let deadline = Instant::now() + self.0.sessions.timeout();
+        self.session(deadline).await
+    }
+
+    /// The session alone: a phase of a connect that has its own span. [`handshake`](Self::handshake)
+    /// would make it too.
+    pub(crate) async fn session(&self, deadline: Instant) -> Result<()> {
+        self.0.sessions.session(deadline).await.map(drop)
     }
 
     /// Opens a handshake for one database connection: dials and makes the session if need be, and
@@ -116,15 +154,5 @@ impl fmt::Debug for AuthClient {
         f.debug_struct("AuthClient")
             .field("address", &self.0.address)
             .finish_non_exhaustive()
-    }
-}
-
-/// One open database connection, in [`AuthClient::num_connections`].
-#[derive(Debug)]
-pub(crate) struct ConnectionGuard(AuthClient);
-
-impl Drop for ConnectionGuard {
-    fn drop(&mut self) {
-        self.0.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }

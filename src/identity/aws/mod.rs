@@ -30,6 +30,7 @@ pub(crate) mod sigv4;
 #[cfg(feature = "authenticator")]
 mod sts;
 
+pub(crate) use self::request::is_audience;
 #[cfg(feature = "dev")]
 pub(crate) use self::{proof::parse_amz_date, sts::STAND_IN_ACCOUNT};
 #[cfg(feature = "authenticator")]

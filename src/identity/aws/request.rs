@@ -24,7 +24,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 /// 1–128 characters of `[A-Za-z0-9._:-]`: what an audience may be, on both sides.
-pub(super) fn is_audience(text: &str) -> bool {
+pub(crate) fn is_audience(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text
             .bytes()

@@ -1,0 +1,177 @@
+//! What a gRPC status means to an application.
+
+use std::{error::Error as StdError, io};
+
+use tonic::{Code, Status};
+
+use super::dial::{Dialer, rustls_error};
+use crate::error::{Error, Hop, Kind, printable};
+
+const REQUEST_ID: &str = "x-approzium-request-id";
+
+/// The status was made on this side, because the connection broke: nobody answered.
+pub(super) fn is_lost(status: &Status) -> bool {
+    status.source().is_some()
+}
+
+/// The Authenticator's answer, in words; `hop` is what it was asked for.
+pub(super) fn answered(status: &Status, hop: Hop) -> Error {
+    let said = || match status.message() {
+        "" => String::new(),
+        message => format!(": {}", printable(message)),
+    };
+    let error = |kind, what: &str| Error::new(kind, hop, format!("{what}{}", said()));
+    let error = match status.code() {
+        Code::Unauthenticated => Error::new(
+            Kind::Unauthenticated,
+            hop,
+            "the Authenticator did not accept the proof of identity",
+        )
+        .with_help(
+            "its audit log has the reason; credentials, region, audience and clock are what to \
+             check here",
+        ),
+        Code::PermissionDenied => Error::new(
+            Kind::PermissionDenied,
+            hop,
+            "the Authenticator denies permission",
+        )
+        .with_help(
+            "either it has no record of this host, port and user, or the record does not name \
+             this identity; its audit log says which",
+        ),
+        Code::FailedPrecondition => error(Kind::Policy, "the record's policy refuses this login"),
+        Code::InvalidArgument => error(Kind::Protocol, "the Authenticator refuses the request"),
+        Code::ResourceExhausted => error(
+            Kind::ResourceExhausted,
+            "a limit of the Authenticator was reached",
+        ),
+        Code::Unavailable | Code::Cancelled | Code::Aborted => {
+            error(Kind::Unavailable, "the Authenticator cannot serve now")
+        }
+        Code::DeadlineExceeded => error(Kind::Timeout, "the Authenticator ran out of time"),
+        Code::Unimplemented => Error::new(
+            Kind::Protocol,
+            hop,
+            "what answers does not speak approzium.v2",
+        )
+        .with_help("an Authenticator of version 0.2 does not: it needs to be replaced"),
+        code => error(
+            Kind::Protocol,
+            &format!("the Authenticator answered with {code:?}"),
+        ),
+    };
+    match request_id(status) {
+        Some(request_id) => error.with_request_id(request_id),
+        None => error,
+    }
+}
+
+/// Why the connection broke, if [`is_lost`]. An Authenticator that has never answered on it is
+/// perhaps none.
+pub(super) fn lost(status: &Status, hop: Hop, dialer: &Dialer, has_answered: bool) -> Error {
+    let cause = causes(status)
+        .find_map(|cause| cause.downcast_ref::<io::Error>())
+        .map(|error| (error.kind(), rustls_error(error)));
+    match cause {
+        // Under TLS 1.3 the Authenticator judges the client's certificate after the handshake.
+        Some((_, Some(tls))) => dialer.explain(tls),
+        _ if !has_answered => {
+            let help = if dialer.is_plaintext() {
+                "does it expect TLS, or is this not its gRPC port?"
+            } else {
+                "is this its gRPC port, and does it ask for a client certificate?"
+            };
+            dialer
+                .unavailable("it closed the connection before it answered anything")
+                .with_help(help)
+        }
+        Some((kind, None)) => Error::new(
+            Kind::Unavailable,
+            hop,
+            format!("the connection to {} was lost ({kind})", dialer.address()),
+        ),
+        None => Error::new(
+            Kind::Unavailable,
+            hop,
+            format!("the connection to {} was lost", dialer.address()),
+        ),
+    }
+}
+
+fn request_id(status: &Status) -> Option<String> {
+    let value = status.metadata().get(REQUEST_ID)?.to_str().ok()?;
+    is_request_id(value).then(|| value.to_owned())
+}
+
+/// At most 64 characters that are safe in every log.
+pub(super) fn is_request_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// The chain of causes, looked into where an IO error wraps another.
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |error: &&'a (dyn StdError + 'static)| {
+        let error: &'a (dyn StdError + 'static) = *error;
+        error.source().or_else(|| {
+            let inner = error.downcast_ref::<io::Error>()?.get_ref()?;
+            Some(inner as &(dyn StdError + 'static))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_has_its_kind() {
+        for (code, kind) in [
+            (Code::Unauthenticated, Kind::Unauthenticated),
+            (Code::PermissionDenied, Kind::PermissionDenied),
+            (Code::FailedPrecondition, Kind::Policy),
+            (Code::InvalidArgument, Kind::Protocol),
+            (Code::ResourceExhausted, Kind::ResourceExhausted),
+            (Code::Unavailable, Kind::Unavailable),
+            (Code::DeadlineExceeded, Kind::Timeout),
+            (Code::Unimplemented, Kind::Protocol),
+            (Code::DataLoss, Kind::Protocol),
+        ] {
+            let error = answered(&Status::new(code, "why"), Hop::Handshake);
+            assert_eq!(*error.kind(), kind);
+            assert_eq!(error.hop(), Hop::Handshake);
+        }
+    }
+
+    #[test]
+    fn names_the_request_if_its_id_is_one() {
+        let with = |id: &str| {
+            let mut status = Status::permission_denied("x");
+            status
+                .metadata_mut()
+                .insert(REQUEST_ID, id.parse().unwrap());
+            answered(&status, Hop::Handshake)
+        };
+        assert_eq!(with("6f0c-1").request_id(), Some("6f0c-1"));
+        assert_eq!(with("a b").request_id(), None);
+        assert_eq!(with(&"a".repeat(65)).request_id(), None);
+    }
+
+    #[test]
+    fn what_a_peer_wrote_stays_on_one_line() {
+        let status = Status::failed_precondition("md5\n\u{1b}[2Jis off");
+        let shown = answered(&status, Hop::Handshake).to_string();
+        assert!(!shown.contains(['\n', '\u{1b}']), "{shown}");
+        // Constant texts are ours, whatever the peer writes.
+        let denied = answered(
+            &Status::permission_denied("the password is x"),
+            Hop::Handshake,
+        );
+        assert!(!denied.to_string().contains("password"));
+    }
+}
