@@ -81,7 +81,9 @@ async fn jaeger_takes_spans_and_finds_them_by_tag() {
             "traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203331",
             "name": "SELECT orders", "kind": 3,
             "startTimeUnixNano": now(), "endTimeUnixNano": now(),
-            "status": {"code": 2}, "attributes": [attribute("approzium.iam_role", "checkout")],
+            "status": {"code": 2}, "attributes": [
+                attribute("approzium.iam_role", "checkout"), attribute("error.type", "42P01"),
+            ],
         }]}],
     }]});
     let sent = reqwest::Client::builder()
@@ -105,7 +107,7 @@ async fn jaeger_takes_spans_and_finds_them_by_tag() {
     let found = query
         .traces(
             "shop",
-            &[("approzium.iam_role", "checkout"), ("error", "true")],
+            &[("approzium.iam_role", "checkout"), ("error.type", "42P01")],
         )
         .await;
     assert_eq!(found.unwrap().len(), 1);

@@ -71,6 +71,9 @@ impl Query {
     }
 
     /// The traces of a service in which one span has all the tags, at most 200.
+    ///
+    /// A tag here is an attribute. What Jaeger shows as `error=true` is a status, and its store in
+    /// memory (2.13) never finds that: search for `error.type` or `db.response.status_code`.
     pub async fn traces(&self, service: &str, tags: &[(&str, &str)]) -> Result<Vec<Trace>> {
         let tags = tags_parameter(tags);
         let parameters = [
