@@ -108,7 +108,8 @@ impl Installation {
             Program::Docker => {
                 // The host's network, so that it too listens on loopback alone.
                 let mut command = Command::new("docker");
-                command.args(["run", "--rm", "--network", "host", "-v"]);
+                command.args(["run", "--rm", "--network", "host"]);
+                command.args(["--user", &docker::current_user(), "-v"]);
                 command.arg(format!("{0}:{0}:ro", folder.display()));
                 for name in [
                     "OTLP_GRPC",
