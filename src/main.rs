@@ -1,2 +1,20 @@
 //! The `approzium` command.
-fn main() {}
+
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Database connections without passwords, and every query in Jaeger with who ran it
+#[derive(Debug, Parser)]
+#[command(version)]
+enum Command {
+    Attribution(cli::attribution::Arguments),
+}
+
+fn main() -> ExitCode {
+    match Command::parse() {
+        Command::Attribution(arguments) => cli::attribution::run(arguments),
+    }
+}

@@ -6,7 +6,6 @@ use ::opentelemetry::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    arn::partition_of,
     container, ec2, ecs,
     findings::{Findings, fit},
     iam,
@@ -15,6 +14,7 @@ use super::{
     machine::Machine,
     report::{Attribution, Probe},
 };
+use crate::identity::aws::Region;
 
 /// How long a collection takes at most, by default: 900 ms.
 pub const DEFAULT_BUDGET: Duration = Duration::from_millis(900);
@@ -220,7 +220,7 @@ fn eks_cluster_arn(attribution: &Attribution) -> Option<String> {
     let region = attribution.text(keys::CLOUD_REGION)?;
     let account = attribution.text(keys::CLOUD_ACCOUNT_ID)?;
     let cluster = attribution.text(keys::K8S_CLUSTER_NAME)?;
-    let partition = partition_of(region);
+    let partition = Region::find(region)?.partition();
     Some(format!(
         "arn:{partition}:eks:{region}:{account}:cluster/{cluster}"
     ))

@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{arn::Parts, findings::Findings, http::Endpoint, keys, machine::Machine};
+use super::{findings::Findings, http::Endpoint, keys, machine::Machine};
+use crate::identity::Arn;
 
 /// What the root of the endpoint tells of this container.
 #[derive(Debug, Deserialize)]
@@ -124,11 +125,11 @@ fn take_logs(container: &Container, findings: &Findings) {
     if let Some(stream) = stream {
         findings.put_array(keys::AWS_LOG_STREAM_NAMES, stream);
     }
-    let Some(parts) = container.container_arn.as_deref().and_then(Parts::of) else {
+    let Some(arn) = container.container_arn.as_deref().and_then(parse) else {
         return;
     };
-    let (partition, account) = (parts.partition, parts.account);
-    let region = region.as_deref().unwrap_or(parts.region);
+    let (partition, account) = (arn.partition(), arn.account());
+    let region = region.as_deref().unwrap_or(arn.region());
     let group = format!("arn:{partition}:logs:{region}:{account}:log-group:{group}");
     if let Some(stream) = stream {
         findings.put_array(
@@ -149,22 +150,28 @@ fn take_task(task: &Task, findings: &Findings) {
     );
     let launch_type = task.launch_type.as_ref().map(|it| it.to_ascii_lowercase());
     findings.put_some(keys::AWS_ECS_LAUNCHTYPE, launch_type);
-    let parts = task.task_arn.as_deref().and_then(Parts::of);
-    if let Some(parts) = &parts {
-        findings.put(keys::CLOUD_REGION, parts.region);
-        findings.put(keys::CLOUD_ACCOUNT_ID, parts.account);
-        findings.put_some(keys::AWS_ECS_TASK_ID, parts.resource.rsplit('/').next());
+    let arn = task.task_arn.as_deref().and_then(parse);
+    if let Some(arn) = &arn {
+        findings.put(keys::CLOUD_REGION, arn.region());
+        findings.put(keys::CLOUD_ACCOUNT_ID, arn.account());
+        findings.put_some(keys::AWS_ECS_TASK_ID, arn.resource().rsplit('/').next());
     }
     // The cluster is named by its ARN on Fargate, and by its short name on instances.
-    let cluster_arn = match (task.cluster.as_deref(), parts) {
+    let cluster_arn = match (task.cluster.as_deref(), arn) {
         (Some(cluster), _) if cluster.starts_with("arn:") => Some(cluster.to_owned()),
-        (Some(cluster), Some(parts)) => Some(format!(
+        (Some(cluster), Some(arn)) => Some(format!(
             "arn:{}:ecs:{}:{}:cluster/{cluster}",
-            parts.partition, parts.region, parts.account
+            arn.partition(),
+            arn.region(),
+            arn.account()
         )),
         _ => None,
     };
     findings.put_some(keys::AWS_ECS_CLUSTER_ARN, cluster_arn);
+}
+
+fn parse(arn: &str) -> Option<Arn> {
+    Arn::parse(arn).ok()
 }
 
 /// `registry:5000/team/app:1.2@sha256:…` apart: `registry:5000/team/app` and `1.2`.

@@ -10,14 +10,8 @@ use http::StatusCode;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{
-    arn::{self, Parts},
-    findings::Findings,
-    http::Endpoint,
-    imds::Imds,
-    keys,
-    machine::Machine,
-};
+use super::{findings::Findings, http::Endpoint, imds::Imds, keys, machine::Machine};
+use crate::identity::Arn;
 
 /// Where an ECS task's role credentials are.
 pub(super) const ECS_CREDENTIALS: &str = "http://169.254.170.2";
@@ -64,7 +58,7 @@ async fn role(sources: &Sources<'_>) -> Result<String, String> {
     let token_file = machine.variable("AWS_WEB_IDENTITY_TOKEN_FILE");
     if let (Some(role), Some(_)) = (machine.variable("AWS_ROLE_ARN"), token_file) {
         let session = machine.variable("AWS_ROLE_SESSION_NAME");
-        let assumed = session.and_then(|session| arn::assumed_role(&role, &session));
+        let assumed = session.and_then(|session| assumed_role(&role, &session));
         return Ok(assumed.unwrap_or(role));
     }
     if let Some(path) = machine.variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
@@ -131,9 +125,9 @@ async fn instance_role(imds: &Imds) -> Result<String, String> {
     };
     let info: Info = serde_json::from_slice(&info)
         .map_err(|error| format!("the instance's profile cannot be read: {error}"))?;
-    let parts = Parts::of(&info.instance_profile_arn)
-        .ok_or("the instance's profile is named by something that is no ARN")?;
-    let (partition, account) = (parts.partition, parts.account);
+    let profile = Arn::parse(&info.instance_profile_arn)
+        .map_err(|error| format!("the name of the instance's profile is no ARN: {error}"))?;
+    let (partition, account) = (profile.partition(), profile.account());
     Ok(format!("arn:{partition}:iam::{account}:role/{role}"))
 }
 
@@ -148,4 +142,27 @@ async fn caller(sources: &Sources<'_>) -> Result<String, String> {
 #[cfg(not(feature = "aws-config"))]
 async fn caller(_: &Sources<'_>) -> Result<String, String> {
     Err("not asked: built without the feature `aws-config`".to_owned())
+}
+
+/// The ARN of a role's session, as GetCallerIdentity would say it: without the role's path.
+fn assumed_role(role_arn: &str, session: &str) -> Option<String> {
+    let role = Arn::parse(role_arn).ok()?;
+    let (partition, account, name) = (role.partition(), role.account(), role.role_name()?);
+    Some(format!(
+        "arn:{partition}:sts::{account}:assumed-role/{name}/{session}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_of_a_role_with_a_path_loses_the_path() {
+        assert_eq!(
+            assumed_role("arn:aws:iam::111122223333:role/team/web", "s1").as_deref(),
+            Some("arn:aws:sts::111122223333:assumed-role/web/s1")
+        );
+        assert_eq!(assumed_role("arn:aws:iam::111122223333:user/x", "s"), None);
+    }
 }

@@ -44,7 +44,6 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-mod arn;
 mod cgroup;
 mod collector;
 mod container;

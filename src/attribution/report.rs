@@ -12,6 +12,7 @@ use super::{
     findings::{Found, fit},
     keys,
 };
+use crate::identity::Arn;
 
 /// What a process runs on, as far as it could be found.
 ///
@@ -148,8 +149,15 @@ impl Attribution {
     }
 
     pub(super) fn set_iam_arn(&mut self, arn: &str, verified: bool) {
-        let Some(iam) = fit(arn).and_then(|arn| Iam::from_arn(arn, verified)) else {
+        let Some(arn) = fit(arn).and_then(|arn| Arn::parse(arn).ok()) else {
             return;
+        };
+        let iam = Iam {
+            account: arn.account().to_owned(),
+            role: arn.role_name().map(str::to_owned),
+            session: arn.session_name().map(str::to_owned),
+            arn: arn.as_str().to_owned(),
+            verified,
         };
         let parts = [
             (keys::IAM_ARN, Some(&iam.arn)),
