@@ -2,6 +2,7 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
+use super::cancel::{CancelToken, Canceller};
 use crate::opentelemetry::ConnectionInfo;
 
 /// A client of PostgreSQL: tokio-postgres' own, and a span for each query while
@@ -13,11 +14,26 @@ use crate::opentelemetry::ConnectionInfo;
 pub struct Client {
     pub(super) driver: tokio_postgres::Client,
     pub(super) connection: Arc<ConnectionInfo>,
+    canceller: Canceller,
 }
 
 impl Client {
-    pub(crate) fn new(driver: tokio_postgres::Client, connection: Arc<ConnectionInfo>) -> Self {
-        Client { driver, connection }
+    pub(crate) fn new(
+        driver: tokio_postgres::Client,
+        connection: Arc<ConnectionInfo>,
+        canceller: Canceller,
+    ) -> Self {
+        Client {
+            driver,
+            connection,
+            canceller,
+        }
+    }
+
+    /// The capability to cancel the query that runs on this connection, which knows by itself how
+    /// to reach the database.
+    pub fn cancel_token(&self) -> CancelToken {
+        self.canceller.token(self.driver.cancel_token())
     }
 }
 

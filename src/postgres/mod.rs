@@ -1,5 +1,100 @@
 //! PostgreSQL connections without passwords.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use approzium::AuthClient;
+//!
+//! approzium::set_default_auth_client(AuthClient::new("authenticator.internal:6001")?);
+//! let client = approzium::postgres::connect("host=db.internal user=app dbname=shop").await?;
+//! let row = client.query_one("SELECT current_user", &[]).await?;
+//! assert_eq!(row.get::<_, &str>(0), "app");
+//! # Ok(())
+//! # }
+//! ```
+//! [`connect`] gives a [`Client`], which is tokio-postgres' own and more. What makes connections
+//! by itself, as a pool does, takes a [`Connector`].
+//!
+//! The driver's connection is genuine from its first query on. Before that, TLS and the login are
+//! this library's: where the database asks for SCRAM or MD5, the Authenticator answers, and this
+//! library verifies that the database knew the password as well.
 
+mod cancel;
 mod client;
+mod config;
+mod connect;
+mod connection;
+mod connector;
+mod failure;
+mod login;
+mod stream;
+mod tls;
 
+pub use cancel::CancelToken;
 pub use client::Client;
+pub use config::{Config, RequireAuth, SslMode};
+pub use connection::Connection;
+pub use connector::{Connect, Connector};
+pub use failure::cause;
+pub use stream::Stream;
+pub use tokio_postgres::config::{
+    ChannelBinding, LoadBalanceHosts, SslNegotiation, TargetSessionAttrs,
+};
+
+use crate::{AuthClient, Result, default_auth_client};
+
+/// Connects by the [default client](crate::default_auth_client) of the Authenticator.
+///
+/// `config` is a connection string: see [`Config`].
+///
+/// # Errors
+/// As [`Config::connect_parts`]; and if there is no default client and none can be made.
+pub async fn connect(config: &str) -> Result<Client> {
+    config.parse::<Config>()?.connect().await
+}
+
+/// Connects by this client of the Authenticator.
+///
+/// # Errors
+/// As [`Config::connect_parts`].
+pub async fn connect_with(config: &str, auth: &AuthClient) -> Result<Client> {
+    config.parse::<Config>()?.connect_with(auth).await
+}
+
+impl Config {
+    /// As [`connect`].
+    ///
+    /// # Errors
+    /// As [`connect`].
+    pub async fn connect(&self) -> Result<Client> {
+        self.connect_with(&default_auth_client()?).await
+    }
+
+    /// As [`connect_with`].
+    ///
+    /// # Errors
+    /// As [`connect_with`].
+    pub async fn connect_with(&self, auth: &AuthClient) -> Result<Client> {
+        let (client, connection) = self.connect_parts(auth).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                ::tracing::warn!(?error, "the connection to the database ended");
+            }
+        });
+        Ok(client)
+    }
+
+    /// Connects, and leaves it to the caller to poll the connection: for those who want its
+    /// notices and notifications.
+    ///
+    /// Hosts are tried in their order, each with the record of the Authenticator for that host and
+    /// port. After a wrong password (28P01), which may be one that has just been changed, it
+    /// connects once more. A denial by the Authenticator ends the list. Cancelling it leaves
+    /// nothing behind.
+    ///
+    /// # Errors
+    /// The first denial; else what the last database to answer said; else why the last host could
+    /// not be reached. [`Error::hop`](crate::Error::hop) says where it failed.
+    pub async fn connect_parts(&self, auth: &AuthClient) -> Result<(Client, Connection)> {
+        connect::connect(self, auth).await
+    }
+}

@@ -1,0 +1,424 @@
+//! What to connect to, and what to insist on.
+
+mod endpoint;
+mod parameters;
+mod require_auth;
+#[cfg(test)]
+mod tests;
+
+use std::{net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use tokio_postgres::config::{
+    ChannelBinding, LoadBalanceHosts, SslNegotiation, TargetSessionAttrs,
+};
+
+pub(super) use self::endpoint::{Address, Endpoint};
+pub use self::require_auth::RequireAuth;
+use crate::{Error, Result};
+
+/// How a connection is made: the driver's settings, and what this library adds to them.
+///
+/// It parses the driver's two forms of connection strings, `key=value` pairs and URLs, with these
+/// keys of libpq besides (<https://www.postgresql.org/docs/current/libpq-connect.html>):
+///
+/// | key | values | default |
+/// |---|---|---|
+/// | `sslmode` | `disable`, `prefer`, `require`, `verify-ca`, `verify-full` | `verify-full` |
+/// | `sslrootcert` | path of a PEM file, or `system` | `system` |
+/// | `sslcert`, `sslkey` | paths of PEM files | no client certificate |
+/// | `sslnegotiation` | `postgres`, `direct` | `postgres` |
+/// | `channel_binding` | `disable`, `prefer`, `require` | `prefer` |
+/// | `require_auth` | see [`RequireAuth`] | `scram-sha-256,md5` |
+/// | `connect_timeout` | seconds for the whole connect | 10 |
+///
+/// `connect_timeout` covers everything from looking the name up to the end of the login. Where
+/// there are several hosts and addresses left to try, each gets an equal share of what is left.
+///
+/// There is no password in it. `password`, `passfile` and a password in a URL are errors, and
+/// neither `PGPASSWORD` nor `~/.pgpass` is read: the Authenticator answers for the application.
+///
+/// ```
+/// use approzium::postgres::{Config, SslMode};
+///
+/// let config: Config = "host=db.internal user=app dbname=shop sslrootcert=/etc/db/ca.pem".parse()?;
+/// assert_eq!(config.get_ssl_mode(), SslMode::VerifyFull);
+///
+/// let refused = "postgresql://app:secret@db.internal/shop".parse::<Config>();
+/// assert!(refused.unwrap_err().is_configuration());
+/// # Ok::<(), approzium::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Never with a password, and its own TLS settings are not used.
+    driver: tokio_postgres::Config,
+    ssl_mode: SslMode,
+    ssl_negotiation: SslNegotiation,
+    ssl_root_cert: RootCertificates,
+    ssl_cert: Option<PathBuf>,
+    ssl_key: Option<PathBuf>,
+    channel_binding: ChannelBinding,
+    require_auth: RequireAuth,
+}
+
+/// How far the database's TLS is trusted: libpq's `sslmode`.
+///
+/// libpq's `allow` is not among them: it tries plaintext first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SslMode {
+    /// No TLS.
+    Disable,
+    /// TLS if the server has it, plaintext if it says that it has not. Protects against nobody who
+    /// can change what is sent.
+    Prefer,
+    /// TLS; the certificate is checked, as with [`VerifyCa`](Self::VerifyCa), only if
+    /// `sslrootcert` is set.
+    Require,
+    /// TLS, and the certificate's chain ends at a trusted root.
+    VerifyCa,
+    /// TLS, and the certificate's chain ends at a trusted root and names the host.
+    #[default]
+    VerifyFull,
+}
+
+/// Which certificate authorities the database's certificate may come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum RootCertificates {
+    /// Nothing was said: the system's for `verify-ca` and `verify-full`, no check for less.
+    #[default]
+    Default,
+    /// `sslrootcert=system`.
+    System,
+    File(PathBuf),
+}
+
+/// Applies to a connect whose settings say nothing, or 0, about it.
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Config {
+    /// Without a host: [`host`](Self::host) is the least to be set.
+    pub fn new() -> Self {
+        Config {
+            driver: tokio_postgres::Config::new(),
+            ssl_mode: SslMode::default(),
+            ssl_negotiation: SslNegotiation::Postgres,
+            ssl_root_cert: RootCertificates::default(),
+            ssl_cert: None,
+            ssl_key: None,
+            channel_binding: ChannelBinding::Prefer,
+            require_auth: RequireAuth::default(),
+        }
+    }
+
+    /// The database user. Default: the operating system's user.
+    pub fn user(&mut self, user: impl Into<String>) -> &mut Self {
+        self.driver.user(user);
+        self
+    }
+
+    /// The database. Default: the name of the user.
+    pub fn dbname(&mut self, dbname: impl Into<String>) -> &mut Self {
+        self.driver.dbname(dbname);
+        self
+    }
+
+    /// Command-line options for the server's session, as `-c statement_timeout=5s`.
+    pub fn options(&mut self, options: impl Into<String>) -> &mut Self {
+        self.driver.options(options);
+        self
+    }
+
+    /// The `application_name` that the server logs.
+    pub fn application_name(&mut self, name: impl Into<String>) -> &mut Self {
+        self.driver.application_name(name);
+        self
+    }
+
+    /// Adds a host: a name, an address, or the folder of a Unix socket (it begins with `/`).
+    /// Several are tried in order.
+    pub fn host(&mut self, host: impl Into<String>) -> &mut Self {
+        self.driver.host(host);
+        self
+    }
+
+    /// Adds the address to dial for the host of the same position, whose name is then only
+    /// verified, not looked up. As many as hosts, or none.
+    pub fn hostaddr(&mut self, address: IpAddr) -> &mut Self {
+        self.driver.hostaddr(address);
+        self
+    }
+
+    /// Adds a port: one for all hosts, or one for each. Default: 5432.
+    pub fn port(&mut self, port: u16) -> &mut Self {
+        self.driver.port(port);
+        self
+    }
+
+    /// The time for a whole connect: every host, TLS, the Authenticator, the login. Default: 10 s.
+    pub fn connect_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.driver.connect_timeout(timeout);
+        self
+    }
+
+    /// How long sent data may stay unacknowledged (`TCP_USER_TIMEOUT`). Default: the system's.
+    pub fn tcp_user_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.driver.tcp_user_timeout(timeout);
+        self
+    }
+
+    /// Whether TCP keepalives are sent. Default: true.
+    pub fn keepalives(&mut self, keepalives: bool) -> &mut Self {
+        self.driver.keepalives(keepalives);
+        self
+    }
+
+    /// Idle time before the first keepalive. Default: 2 hours.
+    pub fn keepalives_idle(&mut self, idle: Duration) -> &mut Self {
+        self.driver.keepalives_idle(idle);
+        self
+    }
+
+    /// Time between keepalives. Default: the system's.
+    pub fn keepalives_interval(&mut self, interval: Duration) -> &mut Self {
+        self.driver.keepalives_interval(interval);
+        self
+    }
+
+    /// Unanswered keepalives before the connection is given up. Default: the system's.
+    pub fn keepalives_retries(&mut self, retries: u32) -> &mut Self {
+        self.driver.keepalives_retries(retries);
+        self
+    }
+
+    /// What the session must be able to do. Default: any.
+    pub fn target_session_attrs(&mut self, attributes: TargetSessionAttrs) -> &mut Self {
+        self.driver.target_session_attrs(attributes);
+        self
+    }
+
+    /// Whether hosts, and the addresses of each, are tried in random order. Default: no.
+    pub fn load_balance_hosts(&mut self, balance: LoadBalanceHosts) -> &mut Self {
+        self.driver.load_balance_hosts(balance);
+        self
+    }
+
+    /// How far TLS is trusted. Default: [`SslMode::VerifyFull`]. Unix sockets have no TLS.
+    pub fn ssl_mode(&mut self, mode: SslMode) -> &mut Self {
+        self.ssl_mode = mode;
+        self
+    }
+
+    /// How TLS begins: by a request in plaintext, or at once (PostgreSQL 17 and later). Default:
+    /// by a request.
+    pub fn ssl_negotiation(&mut self, negotiation: SslNegotiation) -> &mut Self {
+        self.ssl_negotiation = negotiation;
+        self
+    }
+
+    /// The PEM file of the trusted roots. A server certificate that itself stands in the file is
+    /// trusted too. Default: the system's roots.
+    pub fn ssl_root_cert(&mut self, path: impl Into<PathBuf>) -> &mut Self {
+        self.ssl_root_cert = RootCertificates::File(path.into());
+        self
+    }
+
+    /// The PEM files of the client's certificate chain and its key.
+    pub fn ssl_client_cert(
+        &mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> &mut Self {
+        self.ssl_cert = Some(certificate.into());
+        self.ssl_key = Some(key.into());
+        self
+    }
+
+    /// Whether SCRAM is bound to the TLS connection (SCRAM-SHA-256-PLUS). Default: if the server
+    /// offers it.
+    pub fn channel_binding(&mut self, channel_binding: ChannelBinding) -> &mut Self {
+        self.channel_binding = channel_binding;
+        self
+    }
+
+    /// How the server may authenticate the client. Default: by SCRAM or MD5.
+    pub fn require_auth(&mut self, methods: RequireAuth) -> &mut Self {
+        self.require_auth = methods;
+        self
+    }
+
+    /// The database user, if it is set.
+    pub fn get_user(&self) -> Option<&str> {
+        self.driver.get_user()
+    }
+
+    /// The database, if it is set.
+    pub fn get_dbname(&self) -> Option<&str> {
+        self.driver.get_dbname()
+    }
+
+    /// How far TLS is trusted.
+    pub fn get_ssl_mode(&self) -> SslMode {
+        self.ssl_mode
+    }
+
+    /// How TLS begins.
+    pub fn get_ssl_negotiation(&self) -> SslNegotiation {
+        self.ssl_negotiation
+    }
+
+    /// Whether SCRAM is bound to the TLS connection.
+    pub fn get_channel_binding(&self) -> ChannelBinding {
+        self.channel_binding
+    }
+
+    /// How the server may authenticate the client.
+    pub fn get_require_auth(&self) -> RequireAuth {
+        self.require_auth
+    }
+
+    /// The time for a whole connect.
+    pub fn get_connect_timeout(&self) -> Duration {
+        self.driver
+            .get_connect_timeout()
+            .copied()
+            .filter(|timeout| !timeout.is_zero())
+            .unwrap_or(DEFAULT_CONNECT_TIMEOUT)
+    }
+
+    pub(super) fn driver(&self) -> &tokio_postgres::Config {
+        &self.driver
+    }
+
+    pub(super) fn root_certificates(&self) -> &RootCertificates {
+        &self.ssl_root_cert
+    }
+
+    pub(super) fn client_certificate(&self) -> (Option<&PathBuf>, Option<&PathBuf>) {
+        (self.ssl_cert.as_ref(), self.ssl_key.as_ref())
+    }
+
+    /// Refuses settings that contradict each other, before anything is dialled.
+    pub(super) fn check(&self) -> Result<()> {
+        let weak = matches!(self.ssl_mode, SslMode::Disable | SslMode::Prefer);
+        if weak && self.ssl_negotiation == SslNegotiation::Direct {
+            return Err(Error::configuration(
+                "sslnegotiation=direct cannot go with sslmode=disable or prefer",
+            )
+            .with_help("set sslmode to require, verify-ca or verify-full"));
+        }
+        if self.ssl_root_cert == RootCertificates::System && self.ssl_mode != SslMode::VerifyFull {
+            return Err(Error::configuration(
+                "sslrootcert=system trusts every public authority, so the host name must be verified",
+            )
+            .with_help("set sslmode=verify-full"));
+        }
+        if self.ssl_mode == SslMode::Disable && self.channel_binding == ChannelBinding::Require {
+            return Err(Error::configuration(
+                "channel_binding=require needs TLS, and sslmode=disable forbids it",
+            ));
+        }
+        if self.ssl_cert.is_some() != self.ssl_key.is_some() {
+            return Err(Error::configuration(
+                "sslcert and sslkey belong together: only one of them is set",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config::new()
+    }
+}
+
+impl FromStr for Config {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut config = Config::new();
+        let mut rest = String::new();
+        for (key, value) in parameters::parse(text)? {
+            if !config.take(&key, &value)? {
+                parameters::append(&mut rest, &key, &value);
+            }
+        }
+        config.driver = rest.parse().map_err(|error: tokio_postgres::Error| {
+            // The driver's error names the key, never a value.
+            let reason = std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), ToString::to_string);
+            Error::configuration(format!(
+                "the connection string: {}",
+                crate::error::printable(&reason)
+            ))
+        })?;
+        Ok(config)
+    }
+}
+
+impl Config {
+    /// Takes what is not the driver's; false if it is.
+    fn take(&mut self, key: &str, value: &str) -> Result<bool> {
+        let path = || (!value.is_empty()).then(|| PathBuf::from(value));
+        match key {
+            "password" => return Err(parameters::password_refused()),
+            "passfile" => {
+                return Err(
+                    Error::configuration("passfile: a password file is never read").with_help(
+                        "take it out: the Authenticator answers the database's challenge",
+                    ),
+                );
+            }
+            "sslmode" => self.ssl_mode = ssl_mode(value)?,
+            "sslrootcert" => {
+                self.ssl_root_cert = match value {
+                    "" => RootCertificates::Default,
+                    "system" => RootCertificates::System,
+                    file => RootCertificates::File(file.into()),
+                }
+            }
+            "sslcert" => self.ssl_cert = path(),
+            "sslkey" => self.ssl_key = path(),
+            "sslnegotiation" => {
+                self.ssl_negotiation = match value {
+                    "" | "postgres" => SslNegotiation::Postgres,
+                    "direct" => SslNegotiation::Direct,
+                    _ => return Err(invalid("sslnegotiation", "postgres or direct")),
+                }
+            }
+            "channel_binding" => {
+                self.channel_binding = match value {
+                    "disable" => ChannelBinding::Disable,
+                    "" | "prefer" => ChannelBinding::Prefer,
+                    "require" => ChannelBinding::Require,
+                    _ => return Err(invalid("channel_binding", "disable, prefer or require")),
+                }
+            }
+            "require_auth" => self.require_auth = value.parse()?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+fn ssl_mode(value: &str) -> Result<SslMode> {
+    match value {
+        "disable" => Ok(SslMode::Disable),
+        "prefer" => Ok(SslMode::Prefer),
+        "require" => Ok(SslMode::Require),
+        "verify-ca" => Ok(SslMode::VerifyCa),
+        "" | "verify-full" => Ok(SslMode::VerifyFull),
+        "allow" => Err(Error::configuration(
+            "sslmode=allow is not supported: it tries plaintext first",
+        )
+        .with_help("use verify-full, or prefer if the server may have no TLS")),
+        _ => Err(invalid(
+            "sslmode",
+            "disable, prefer, require, verify-ca or verify-full",
+        )),
+    }
+}
+
+fn invalid(key: &str, allowed: &str) -> Error {
+    Error::configuration(format!("{key}: the value must be {allowed}"))
+}

@@ -1,0 +1,369 @@
+//! From settings to a session: hosts, their addresses, and one attempt at each.
+
+use std::{future::poll_fn, net::SocketAddr, pin::pin, sync::OnceLock, task::Poll};
+
+use tokio::{
+    net::{UnixStream, lookup_host},
+    time::{Instant, timeout_at},
+};
+use tokio_postgres::{
+    SimpleQueryMessage,
+    config::{LoadBalanceHosts, TargetSessionAttrs},
+};
+
+use super::{
+    cancel::{Canceller, DialledAddress},
+    client::Client,
+    config::{Address, Config, Endpoint},
+    connection::{Connection, Driver},
+    connector::{Connect, Denial, Once, Tracing},
+    failure,
+    login::{Delegate, Login, Policy, Report},
+    tls::TlsPolicy,
+};
+use crate::{
+    AuthClient, Error, Result,
+    error::Kind,
+    opentelemetry::{ConnectSpan, ConnectionInfo, Identity, Server},
+};
+
+/// A session, and what moves its bytes.
+pub(super) async fn connect(config: &Config, auth: &AuthClient) -> Result<(Client, Connection)> {
+    let deadline = Instant::now() + config.get_connect_timeout();
+    config.check()?;
+    let mut endpoints = config.endpoints()?;
+    let balance = config.driver().get_load_balance_hosts() == LoadBalanceHosts::Random;
+    if balance {
+        shuffle(&mut endpoints)?;
+    }
+    let hosts = Hosts {
+        config,
+        auth,
+        tls: read_certificates(config).await?,
+        balance,
+    };
+    let mut failed = None;
+    let mut left = endpoints.len();
+    for endpoint in &endpoints {
+        match hosts.endpoint(endpoint, share(deadline, left)).await {
+            Ok(session) => return Ok(session),
+            Err(error) => keep(&mut failed, error)?,
+        }
+        left -= 1;
+    }
+    Err(failed.unwrap_or_else(|| Error::configuration("no host is set")))
+}
+
+/// What all hosts of one connect have in common.
+struct Hosts<'a> {
+    config: &'a Config,
+    auth: &'a AuthClient,
+    tls: TlsPolicy,
+    balance: bool,
+}
+
+impl Hosts<'_> {
+    /// One host, at each of its addresses. It has a span of its own.
+    async fn endpoint(
+        &self,
+        endpoint: &Endpoint,
+        deadline: Instant,
+    ) -> Result<(Client, Connection)> {
+        let span = ConnectSpan::start(&self.server(endpoint, None));
+        let result = self.addresses(endpoint, deadline, &span).await;
+        match &result {
+            Ok(_) => span.finish(),
+            Err(error) => span.fail(error),
+        }
+        result
+    }
+
+    async fn addresses(
+        &self,
+        endpoint: &Endpoint,
+        deadline: Instant,
+        span: &ConnectSpan,
+    ) -> Result<(Client, Connection)> {
+        let addresses = self.look_up(endpoint, deadline).await?;
+        let mut failed = None;
+        let mut left = addresses.len();
+        for address in addresses {
+            let attempt = Attempt {
+                hosts: self,
+                endpoint,
+                address,
+                span,
+            };
+            match attempt.twice_if_rotated(share(deadline, left)).await {
+                Ok(session) => return Ok(session),
+                Err(error) => keep(&mut failed, error)?,
+            }
+            left -= 1;
+        }
+        Err(failed.unwrap_or_else(|| {
+            failure::unreachable(&endpoint.name(), "the name has no address".to_owned())
+        }))
+    }
+
+    async fn look_up(&self, endpoint: &Endpoint, deadline: Instant) -> Result<Vec<DialledAddress>> {
+        let port = endpoint.port;
+        let mut addresses = match &endpoint.address {
+            Address::Ip(address) => vec![SocketAddr::new(*address, port)],
+            Address::Name => timeout_at(deadline, lookup_host((endpoint.host.as_str(), port)))
+                .await
+                .map_err(|_| failure::timeout("looking up the database's name"))?
+                .map_err(|error| failure::unreachable(&endpoint.name(), error))?
+                .collect(),
+            Address::Unix(folder) => {
+                return Ok(vec![DialledAddress::Unix(
+                    folder.join(format!(".s.PGSQL.{port}")),
+                )]);
+            }
+        };
+        if self.balance {
+            shuffle(&mut addresses)?;
+        }
+        Ok(addresses.into_iter().map(DialledAddress::Tcp).collect())
+    }
+
+    fn server<'a>(&'a self, endpoint: &'a Endpoint, peer: Option<SocketAddr>) -> Server<'a> {
+        let driver = self.config.driver();
+        Server {
+            host: &endpoint.host,
+            port: endpoint.port,
+            peer,
+            database: driver
+                .get_dbname()
+                .or(driver.get_user())
+                .unwrap_or_default(),
+            schema: None,
+        }
+    }
+}
+
+/// One address of one host.
+struct Attempt<'a> {
+    hosts: &'a Hosts<'a>,
+    endpoint: &'a Endpoint,
+    address: DialledAddress,
+    span: &'a ConnectSpan,
+}
+
+impl Attempt<'_> {
+    /// A wrong password may be yesterday's: the Authenticator reads the secret anew once it has
+    /// heard of the failure, so that a second connection can succeed. A third cannot.
+    async fn twice_if_rotated(&self, deadline: Instant) -> Result<(Client, Connection)> {
+        match self.once(deadline).await {
+            Err(error) if error.sqlstate() == Some("28P01") => {
+                ::tracing::debug!(%error, "connecting once more");
+                self.once(deadline).await
+            }
+            result => result,
+        }
+    }
+
+    async fn once(&self, deadline: Instant) -> Result<(Client, Connection)> {
+        let tracing = Tracing::dial(self.span.clone());
+        let mut delegate = Delegate::new(
+            self.hosts.auth.clone(),
+            self.endpoint.host.clone(),
+            self.endpoint.port,
+            deadline,
+        );
+        let config = self.hosts.config;
+        let report = delegate.report();
+        // A server that may ask for nothing is waited for: the Authenticator is asked only if need
+        // be. So it is where the driver is to find out who the user is.
+        if let Some(user) = config.get_user()
+            && !config.get_require_auth().none()
+        {
+            let database = config.get_dbname().unwrap_or(user);
+            delegate = delegate.open_ahead(user, database, self.span);
+        }
+        let connect = Connect {
+            tls: self.tls(),
+            host: self.endpoint.host.clone(),
+            deadline,
+            tracing: tracing.clone(),
+            login: Login::new(Policy::of(config), delegate, Denial::default()),
+        };
+        let session = timeout_at(deadline, self.drive(connect, deadline))
+            .await
+            .unwrap_or_else(|_| Err(failure::timeout("the connection to the database")));
+        let (client, driver) = session.map_err(|error| {
+            let error = match report.get() {
+                Some(report) if error.request_id().is_none() => {
+                    error.with_request_id(&report.request_id)
+                }
+                _ => error,
+            };
+            tracing.failed(&error);
+            error
+        })?;
+        Ok(self.session(client, driver, &report))
+    }
+
+    async fn drive(
+        &self,
+        connect: Connect,
+        deadline: Instant,
+    ) -> Result<(tokio_postgres::Client, Driver)> {
+        let name = self.endpoint.name();
+        let mut driver = self.hosts.config.bare_driver_config();
+        match &self.address {
+            DialledAddress::Tcp(address) => {
+                self.span.dialled(*address);
+                driver
+                    .host(&self.endpoint.host)
+                    .hostaddr(address.ip())
+                    .port(address.port())
+                    .connect_timeout(deadline.saturating_duration_since(Instant::now()));
+                let (client, connection) = driver
+                    .connect(Once(Some(connect)))
+                    .await
+                    .map_err(|error| failure::of_driver(error, &name))?;
+                Ok((client, Driver::Tcp(connection)))
+            }
+            DialledAddress::Unix(path) => {
+                let socket = UnixStream::connect(path)
+                    .await
+                    .map_err(|error| failure::unreachable(&name, error))?;
+                let (client, mut connection) = driver
+                    .connect_raw(socket, connect)
+                    .await
+                    .map_err(|error| failure::of_driver(error, &name))?;
+                // For TCP the driver sees to it.
+                let wanted = driver.get_target_session_attrs();
+                check_session(&client, &mut connection, wanted, &name).await?;
+                Ok((client, Driver::Unix(connection)))
+            }
+        }
+    }
+
+    fn tls(&self) -> TlsPolicy {
+        match &self.address {
+            DialledAddress::Tcp(_) => self.hosts.tls.clone(),
+            DialledAddress::Unix(_) => TlsPolicy::none(),
+        }
+    }
+
+    fn session(
+        &self,
+        client: tokio_postgres::Client,
+        driver: Driver,
+        report: &OnceLock<Report>,
+    ) -> (Client, Connection) {
+        let auth = self.hosts.auth;
+        let peer = match &self.address {
+            DialledAddress::Tcp(address) => Some(*address),
+            DialledAddress::Unix(_) => None,
+        };
+        let report = report.get();
+        let info = ConnectionInfo::postgresql(
+            &self.hosts.server(self.endpoint, peer),
+            &Identity {
+                authenticated: report.is_some(),
+                iam_arn: report.map(|report| report.iam_arn.as_str()),
+                authenticator_address: report.map(|_| auth.authenticator_address()),
+                request_id: report.map(|report| report.request_id.as_str()),
+                num_connections: auth.count_connection(),
+            },
+        );
+        let canceller = Canceller {
+            address: self.address.clone(),
+            tls: self.tls(),
+            host: self.endpoint.host.clone(),
+            timeout: self.hosts.config.get_connect_timeout(),
+        };
+        (
+            Client::new(client, info, canceller),
+            Connection::new(driver),
+        )
+    }
+}
+
+/// What the driver does for `target_session_attrs` after a connect of its own.
+async fn check_session<S, T>(
+    client: &tokio_postgres::Client,
+    connection: &mut tokio_postgres::Connection<S, T>,
+    wanted: TargetSessionAttrs,
+    name: &str,
+) -> Result<()>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    T: tokio_postgres::tls::TlsStream + Unpin,
+{
+    let read_only = match wanted {
+        TargetSessionAttrs::ReadWrite => false,
+        TargetSessionAttrs::ReadOnly => true,
+        _ => return Ok(()),
+    };
+    let mut answer = pin!(client.simple_query("SHOW transaction_read_only"));
+    let mut connection = std::pin::Pin::new(connection);
+    let messages = poll_fn(|cx| {
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(match ended {
+                Err(error) => Err(failure::of_driver(error, name)),
+                Ok(()) => Err(failure::closed(name)),
+            });
+        }
+        let answer = std::task::ready!(answer.as_mut().poll(cx));
+        Poll::Ready(answer.map_err(|error| failure::of_driver(error, name)))
+    })
+    .await?;
+    let is_read_only = messages.iter().any(|message| {
+        matches!(message, SimpleQueryMessage::Row(row) if row.try_get(0).ok().flatten() == Some("on"))
+    });
+    if is_read_only == read_only {
+        Ok(())
+    } else {
+        Err(failure::wrong_session(name))
+    }
+}
+
+async fn read_certificates(config: &Config) -> Result<TlsPolicy> {
+    let config = config.clone();
+    tokio::task::spawn_blocking(move || TlsPolicy::new(&config))
+        .await
+        .unwrap_or_else(|error| {
+            Err(Error::configuration("the certificates were not read").with_source(error))
+        })
+}
+
+/// An equal share of the time left for each of what is left to try, so that one that never answers
+/// leaves time for the next.
+fn share(deadline: Instant, left: usize) -> Instant {
+    let now = Instant::now();
+    let left = u32::try_from(left).unwrap_or(u32::MAX).max(1);
+    now + deadline.saturating_duration_since(now) / left
+}
+
+/// Goes on after a failure unless it is final. What a database said is not forgotten for a host
+/// that cannot be reached.
+fn keep(failed: &mut Option<Error>, error: Error) -> Result<()> {
+    if failure::is_final(&error) {
+        return Err(error);
+    }
+    if !failed.as_ref().is_some_and(Error::is_database) || error.is_database() {
+        *failed = Some(error);
+    }
+    Ok(())
+}
+
+/// Fisher and Yates's.
+fn shuffle<T>(items: &mut [T]) -> Result<()> {
+    for last in (1..items.len()).rev() {
+        let random = getrandom::u32().map_err(|error| {
+            Error::new(
+                Kind::Unavailable,
+                crate::Hop::Configuration,
+                "the system gives no random numbers",
+            )
+            .with_source(error)
+        })?;
+        let bound = u32::try_from(last + 1).unwrap_or(u32::MAX);
+        // Biased by less than one in a million for any list of hosts that there is.
+        items.swap(last, usize::try_from(random % bound).unwrap_or(last));
+    }
+    Ok(())
+}

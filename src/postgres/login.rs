@@ -1,0 +1,422 @@
+//! One login at the database, with the Authenticator's answers to its challenges.
+//!
+//! ```text
+//! application            database                 Authenticator
+//!     ├─ StartupMessage ───▶ │                          │
+//!     │ ◀─ SASL: mechanisms ─┤                          │
+//!     ├─ mechanisms, tls-server-end-point ────────────▶ │
+//!     │ ◀──────────────────────────────── client-first ─┤
+//!     ├─ client-first ─────▶ │                          │
+//!     │ ◀──── server-first ──┤                          │
+//!     ├─ server-first ────────────────────────────────▶ │
+//!     │ ◀───── client-final, SHA-256(ServerSignature) ──┤
+//!     ├─ client-final ─────▶ │                          │
+//!     │ ◀──── server-final ──┤  its v= is verified here │
+//!     │ ◀ AuthenticationOk … ┤                          │
+//!     │ ◀──── ReadyForQuery ─┤                          │
+//!     ├─ outcome ─────────────────────────────────────▶ │
+//! ```
+//! AuthenticationOk means nothing by itself: it is believed only after a verified server-final, or
+//! after an MD5 response, or from a server of which nothing else was asked for
+//! ([`RequireAuth::none`](super::RequireAuth::none)).
+
+mod delegate;
+mod exchange;
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+use tokio_postgres::config::ChannelBinding;
+
+pub(super) use self::delegate::{Delegate, Report};
+use self::exchange::{Exchange, Stop};
+use super::{
+    config::{Config, RequireAuth},
+    connector::Denial,
+    tls::Transport,
+};
+use crate::{
+    Error, Hop, Result,
+    client::{Handshake, Outcome},
+    error::Kind,
+    opentelemetry::{ConnectSpan, Phase, PhaseSpan},
+    wire::{
+        postgres::{
+            Authentication, StartupMessage, password_message, sasl_initial_response, sasl_response,
+        },
+        scram::{Mechanism, verify_server_final},
+    },
+};
+
+/// What the application insists on in a login.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Policy {
+    require_auth: RequireAuth,
+    channel_binding: ChannelBinding,
+}
+
+impl Policy {
+    pub(super) fn of(config: &Config) -> Self {
+        Policy {
+            require_auth: config.get_require_auth(),
+            channel_binding: config.get_channel_binding(),
+        }
+    }
+}
+
+/// A login that has not begun.
+#[derive(Debug)]
+pub(super) struct Login {
+    policy: Policy,
+    delegate: Delegate,
+    denial: Denial,
+    /// Part of a connect whose span there is already; else the login is its own.
+    span: Option<ConnectSpan>,
+}
+
+/// A connection whose server said ReadyForQuery, or gave the reason why not.
+pub(super) struct LoggedIn<S> {
+    pub(super) transport: Transport<S>,
+    /// What the driver is to read first.
+    pub(super) unread: Bytes,
+}
+
+/// How the server was satisfied.
+enum Authenticated {
+    /// It asked for nothing.
+    NothingAsked,
+    /// It asked for MD5, and has proved nothing itself.
+    Md5,
+    /// It has proved that it knows the keys: its ServerSignature.
+    Scram(Vec<u8>),
+}
+
+impl Login {
+    pub(super) fn new(policy: Policy, delegate: Delegate, denial: Denial) -> Self {
+        Login {
+            policy,
+            delegate,
+            denial,
+            span: None,
+        }
+    }
+
+    pub(super) fn traced(self, span: Option<ConnectSpan>) -> Self {
+        Login { span, ..self }
+    }
+
+    /// Sends the driver's own StartupMessage, and goes on until the server is ready for queries.
+    ///
+    /// An ErrorResponse of the server's is not an error here: it is for the driver to read.
+    /// Dropped, it tells the Authenticator that the login was given up.
+    pub(super) async fn run<S>(
+        self,
+        transport: Transport<S>,
+        startup: StartupMessage,
+    ) -> Result<LoggedIn<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Login {
+            policy,
+            delegate,
+            denial,
+            span,
+        } = self;
+        let own_span = span.is_none();
+        let span = span.unwrap_or_else(|| delegate.start_span(&startup));
+        let mut exchange = Exchange::new(transport, delegate.deadline());
+        let mut session = Session {
+            policy,
+            delegate: Some(delegate),
+            handshake: None,
+            span: &span,
+        };
+        let database = span.phase(Phase::Database);
+        let result = match session.authenticate(&mut exchange, &startup).await {
+            Ok(authenticated) => exchange
+                .until_ready()
+                .await
+                .map(|()| authenticated.server_signature()),
+            Err(stop) => Err(stop),
+        };
+        let handshake = session.handshake.take();
+        match &result {
+            Err(Stop::Failed(error)) => {
+                denial.note(error);
+                database.fail(error);
+                if own_span {
+                    span.fail(error);
+                }
+            }
+            Ok(_) | Err(Stop::Refused { .. }) => {
+                database.finish();
+                if own_span {
+                    span.finish();
+                }
+            }
+        }
+        let outcome = match result {
+            Ok(server_signature) => Outcome::Succeeded { server_signature },
+            Err(Stop::Refused { sqlstate }) => Outcome::Refused { sqlstate },
+            Err(Stop::Failed(error)) => return Err(error),
+        };
+        if let Some(handshake) = handshake {
+            handshake.outcome(outcome);
+        }
+        let (transport, unread) = exchange.into_parts();
+        Ok(LoggedIn { transport, unread })
+    }
+}
+
+impl Authenticated {
+    fn server_signature(self) -> Vec<u8> {
+        match self {
+            Authenticated::Scram(signature) => signature,
+            Authenticated::Md5 | Authenticated::NothingAsked => Vec::new(),
+        }
+    }
+}
+
+/// The login while it runs.
+struct Session<'a> {
+    policy: Policy,
+    /// Until the Authenticator is asked.
+    delegate: Option<Delegate>,
+    handshake: Option<Handshake>,
+    span: &'a ConnectSpan,
+}
+
+impl Session<'_> {
+    /// Up to and including AuthenticationOk.
+    async fn authenticate<S>(
+        &mut self,
+        exchange: &mut Exchange<S>,
+        startup: &StartupMessage,
+    ) -> Result<Authenticated, Stop>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        exchange.send(startup.raw()).await?;
+        let methods = self.policy.require_auth;
+        let authenticated = match exchange.authentication().await? {
+            Authentication::Ok => {
+                self.accept_silence()?;
+                return Ok(Authenticated::NothingAsked);
+            }
+            Authentication::Sasl { mechanisms } => {
+                require(methods.scram_sha_256(), "scram-sha-256")?;
+                self.scram(exchange, startup, &mechanisms).await?
+            }
+            Authentication::Md5Password { salt } => {
+                require(methods.md5(), "md5")?;
+                self.md5(exchange, startup, salt).await?
+            }
+            other => return Err(not_answered(&other).into()),
+        };
+        match exchange.authentication().await? {
+            Authentication::Ok => Ok(authenticated),
+            _ => Err(broken("a second challenge after an answer").into()),
+        }
+    }
+
+    /// The server asks for nothing: trust, or a client certificate (or a man in the middle).
+    fn accept_silence(&self) -> Result<()> {
+        if !self.policy.require_auth.none() {
+            return Err(
+                policy("the database let the connection in without asking for anything").with_help(
+                    "if its pg_hba.conf says trust or cert, and that is meant, add none to \
+                     require_auth",
+                ),
+            );
+        }
+        if self.policy.channel_binding == ChannelBinding::Require {
+            return Err(policy(
+                "channel_binding=require, but the database asked for no SCRAM exchange to bind",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn scram<S>(
+        &mut self,
+        exchange: &mut Exchange<S>,
+        startup: &StartupMessage,
+        offered: &[String],
+    ) -> Result<Authenticated, Stop>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let required = self.policy.channel_binding == ChannelBinding::Require;
+        let tls = exchange.transport().is_tls();
+        let end_point = match self.policy.channel_binding {
+            ChannelBinding::Disable => None,
+            _ => exchange.transport().tls_server_end_point(),
+        };
+        let bound = Mechanism::ScramSha256Plus.as_str();
+        if required && !offered.iter().any(|mechanism| mechanism == bound) {
+            let help = match tls {
+                true => "it needs PostgreSQL 11 or later with a certificate of its own",
+                false => "it needs TLS: see sslmode",
+            };
+            return Err(
+                policy("channel_binding=require, but the database does not offer it")
+                    .with_help(help)
+                    .into(),
+            );
+        }
+        if required && end_point.is_none() {
+            return Err(policy(
+                "channel_binding=require, but it is not defined for the database's certificate",
+            )
+            .with_help("use a certificate signed with SHA-256 or better, and not by Ed25519")
+            .into());
+        }
+
+        let deadline = exchange.deadline();
+        let (handshake, mut phase) = self.open(startup).await?;
+        let start = handshake.scram_start(offered, tls, end_point, required);
+        let (mechanism, client_first) = phase.within(deadline, start).await?;
+        let known = [Mechanism::ScramSha256, Mechanism::ScramSha256Plus]
+            .iter()
+            .any(|known| known.as_str() == mechanism);
+        if !known || !offered.contains(&mechanism) || (required && mechanism != bound) {
+            return Err(broken_by_authenticator("a mechanism that was not asked for").into());
+        }
+        exchange
+            .send(&sasl_initial_response(&mechanism, &client_first).map_err(unsendable)?)
+            .await?;
+
+        let Authentication::SaslContinue(server_first) = exchange.authentication().await? else {
+            return Err(broken("no server-first-message in the SCRAM exchange").into());
+        };
+        let answer = handshake.scram_server_first(&server_first);
+        let client_final = phase.within(deadline, answer).await?;
+        phase.finish();
+        exchange
+            .send(&sasl_response(&client_final.message).map_err(unsendable)?)
+            .await?;
+
+        let Authentication::SaslFinal(server_final) = exchange.authentication().await? else {
+            return Err(broken(
+                "the database claims success without having proved that it knows the password",
+            )
+            .with_help("something else may be answering in its place")
+            .into());
+        };
+        let signature = verify_server_final(&server_final, &client_final.server_signature_sha256)
+            .map_err(|error| {
+            broken("the database did not prove that it knows the password")
+                .with_help("something else may be answering in its place")
+                .with_source(error)
+        })?;
+        Ok(Authenticated::Scram(signature))
+    }
+
+    async fn md5<S>(
+        &mut self,
+        exchange: &mut Exchange<S>,
+        startup: &StartupMessage,
+        salt: [u8; 4],
+    ) -> Result<Authenticated, Stop>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if self.policy.channel_binding == ChannelBinding::Require {
+            return Err(policy(
+                "channel_binding=require, but the database asks for MD5, which cannot be bound",
+            )
+            .into());
+        }
+        let (handshake, mut phase) = self.open(startup).await?;
+        let answer = handshake.md5(salt);
+        let response = phase.within(exchange.deadline(), answer).await?;
+        phase.finish();
+        exchange
+            .send(&password_message(&response).map_err(unsendable)?)
+            .await?;
+        Ok(Authenticated::Md5)
+    }
+
+    /// The Authenticator is asked now, or was when the dial began.
+    async fn open(&mut self, startup: &StartupMessage) -> Result<(&mut Handshake, Answering)> {
+        let delegate = self
+            .delegate
+            .take()
+            .ok_or_else(|| broken("a second challenge"))?;
+        let (handshake, phase) = delegate.open(startup, self.span).await?;
+        Ok((self.handshake.insert(handshake), Answering(Some(phase))))
+    }
+}
+
+/// The phase of a connect in which the Authenticator answers.
+struct Answering(Option<PhaseSpan>);
+
+impl Answering {
+    async fn within<T>(
+        &mut self,
+        deadline: Instant,
+        answer: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let answer = delegate::within(deadline, answer).await;
+        if let Err(error) = &answer
+            && let Some(phase) = self.0.take()
+        {
+            phase.fail(error);
+        }
+        answer
+    }
+
+    fn finish(mut self) {
+        if let Some(phase) = self.0.take() {
+            phase.finish();
+        }
+    }
+}
+
+fn require(accepted: bool, method: &str) -> Result<()> {
+    if accepted {
+        return Ok(());
+    }
+    Err(policy(format!(
+        "the database asks for {method}, which require_auth does not list"
+    )))
+}
+
+fn not_answered(request: &Authentication) -> Error {
+    match request {
+        Authentication::CleartextPassword => policy("the database asks for the password itself")
+            .with_help(
+                "the Authenticator never gives it away: use scram-sha-256 in its pg_hba.conf \
+                 (this is what password, ldap, pam and radius ask for)",
+            ),
+        Authentication::Gss => policy("the database asks for GSSAPI, which is not supported")
+            .with_help("use scram-sha-256 for this user in its pg_hba.conf"),
+        Authentication::Sspi => policy("the database asks for SSPI, which is not supported")
+            .with_help("use scram-sha-256 for this user in its pg_hba.conf"),
+        Authentication::Other(code) => policy(format!(
+            "the database asks for authentication {code}, which is not supported"
+        ))
+        .with_help("use scram-sha-256 for this user in its pg_hba.conf"),
+        _ => broken("an answer to a question that was not asked"),
+    }
+}
+
+fn policy(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(Kind::Policy, Hop::DatabaseLogin, message)
+}
+
+/// The database, or who answers in its place, broke the protocol.
+fn broken(message: &'static str) -> Error {
+    Error::new(Kind::Protocol, Hop::DatabaseLogin, message)
+}
+
+fn broken_by_authenticator(message: &'static str) -> Error {
+    Error::new(Kind::Protocol, Hop::Handshake, message)
+}
+
+fn unsendable(error: crate::wire::postgres::Error) -> Error {
+    broken_by_authenticator("an answer that cannot be sent").with_source(error)
+}
