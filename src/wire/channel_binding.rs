@@ -121,3 +121,6 @@ const SHA_512_256_WITH_RSA_ENCRYPTION: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.16");
 /// id-sha512-256, RFC 8017 appendix B.1.
 const ID_SHA_512_256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.6");
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,8 @@ mod fields;
 mod frame;
 mod frontend;
 mod startup;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

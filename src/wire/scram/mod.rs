@@ -42,6 +42,8 @@ mod mechanism;
 mod saslprep;
 mod server_final;
 mod server_first;
+#[cfg(test)]
+mod tests;
 
 pub use client_final::{ClientFinal, ServerSignature};
 pub use client_first::{ClientFirst, NONCE_LENGTH};
