@@ -1,26 +1,87 @@
-//! What a query's span says of its text.
+//! What a query's span says of its text: the operation, the table, and the text itself.
+//!
+//! A text with parameters (`$1`) is shown as it is: who uses parameters has put the values there.
+//! In any other text literals are replaced by `?`, and comments go, since they may hold anything.
+//! A table is named only where that is certain.
+
+mod lexer;
+mod scanner;
+#[cfg(test)]
+mod tests;
 
 use std::{borrow::Cow, sync::Arc};
 
 use ::opentelemetry::{KeyValue, Value};
 
 use super::attributes as key;
+use lexer::{Kind, Lexer};
+use scanner::Scanner;
+
+/// At most this many bytes of a text are shown.
+const SHOWN: usize = 4096;
+
+/// At most this many bytes of a text are looked at.
+const LOOKED_AT: usize = 16 * 1024;
 
 /// The operation, the table and the text of a query, fit for a span.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Description {
     /// As the text has it; `None` for a statement whose text is not known.
-    pub(crate) operation: Option<Arc<str>>,
+    operation: Option<Arc<str>>,
     /// The first table, if it is certain.
-    pub(crate) table: Option<Arc<str>>,
-    /// The first table is the only one.
-    pub(crate) single_table: bool,
-    /// How many statements the text has.
-    pub(crate) statements: usize,
-    pub(crate) text: Option<Arc<str>>,
+    table: Option<Arc<str>>,
+    /// No other table is named.
+    single_table: bool,
+    statements: usize,
+    text: Option<Arc<str>>,
+}
+
+/// Describes a text of any length in bounded time.
+pub(crate) fn describe(text: &str) -> Description {
+    let looked_at = prefix(text, LOOKED_AT);
+    let mut whole = looked_at.len() == text.len();
+    let mut scanner = Scanner::new();
+    let mut sanitised = Shown::default();
+    let mut parameters = false;
+    for token in Lexer::new(looked_at) {
+        match token.kind {
+            Kind::Comment => sanitised.push(" "),
+            Kind::Literal => sanitised.push("?"),
+            // Behind it, what is a literal and what is not cannot be told.
+            Kind::AmbiguousLiteral => {
+                sanitised.push("?");
+                whole = false;
+                break;
+            }
+            _ => sanitised.push(token.text),
+        }
+        parameters |= token.kind == Kind::Parameter;
+        scanner.token(token);
+    }
+    let found = scanner.finish(whole);
+    let shown = if parameters && whole {
+        Shown::of(text)
+    } else {
+        sanitised
+    };
+    Description {
+        operation: found.operation.map(Arc::from),
+        table: found.table.map(Arc::from),
+        single_table: found.single_table,
+        statements: found.statements,
+        text: Some(Arc::from(shown.finish(whole))),
+    }
 }
 
 impl Description {
+    /// The same statement, but only sent to be `PREPARE`d or `BIND`ed.
+    pub(crate) fn only(&self, operation: &'static str) -> Self {
+        Description {
+            operation: Some(Arc::from(operation)),
+            ..self.clone()
+        }
+    }
+
     /// `{operation} {table}`, never a literal.
     pub(super) fn span_name(&self) -> Cow<'static, str> {
         match (&self.operation, &self.table) {
@@ -46,4 +107,41 @@ impl Description {
             attributes.push(copied(key::DB_QUERY_TEXT, text));
         }
     }
+}
+
+/// A text that is cut off when it becomes too long.
+#[derive(Debug, Default)]
+struct Shown {
+    text: String,
+    cut: bool,
+}
+
+impl Shown {
+    fn of(text: &str) -> Self {
+        let mut shown = Shown::default();
+        shown.push(text);
+        shown
+    }
+
+    fn push(&mut self, piece: &str) {
+        if self.cut {
+            return;
+        }
+        let room = SHOWN - self.text.len();
+        let fits = prefix(piece, room);
+        self.text.push_str(fits);
+        self.cut = fits.len() < piece.len();
+    }
+
+    fn finish(mut self, whole: bool) -> String {
+        if self.cut || !whole {
+            self.text.push('…');
+        }
+        self.text
+    }
+}
+
+/// The longest beginning of at most `length` bytes that ends between characters.
+fn prefix(text: &str, length: usize) -> &str {
+    text.get(..text.floor_char_boundary(length)).unwrap_or(text)
 }
