@@ -28,7 +28,7 @@ use ::opentelemetry::{
 
 use super::{
     attributes as key,
-    connection::{Identity, Server, peer, shared},
+    connection::{Identity, Server, find_place, peer, shared},
     is_enabled, parent, tracer,
 };
 use crate::error::{Error, Kind};
@@ -82,6 +82,7 @@ impl ConnectSpan {
         if !is_enabled() {
             return ConnectSpan(None);
         }
+        find_place();
         let name = format!("connect {}", server.host);
         let span = OpenSpan::start(name, SpanKind::Client, server.attributes(), &parent());
         ConnectSpan(Some(Arc::new(span)))

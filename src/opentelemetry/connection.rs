@@ -2,12 +2,17 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use ::opentelemetry::{KeyValue, Value};
+use tokio::runtime::Handle;
 
 use super::attributes as key;
+use crate::attribution;
 
 /// At most this many attribution attributes on a span.
 const ATTRIBUTION_LIMIT: usize = 12;
@@ -153,9 +158,23 @@ fn role(arn: &str) -> Option<&str> {
     resource.strip_prefix("role/")?.rsplit('/').next()
 }
 
-/// The pod, task or instance, if that is known by now.
+/// The pod, task or instance, if that is known by now; if not, it is being found out.
 fn place() -> Option<Vec<KeyValue>> {
-    None
+    let known = attribution::known();
+    if known.is_none() {
+        find_place();
+    }
+    Some(known?.span_attributes())
+}
+
+/// Finds out beside everything else what this process runs on, once.
+pub(super) fn find_place() {
+    static BEGUN: AtomicBool = AtomicBool::new(false);
+    if let Ok(runtime) = Handle::try_current()
+        && !BEGUN.swap(true, Ordering::Relaxed)
+    {
+        runtime.spawn(attribution::current());
+    }
 }
 
 #[cfg(test)]

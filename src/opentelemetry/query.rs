@@ -1,6 +1,9 @@
 //! The span of one query.
 
-use std::{borrow::Cow, mem};
+use std::{
+    borrow::{Borrow, Cow},
+    mem,
+};
 
 use ::opentelemetry::{
     KeyValue,
@@ -35,14 +38,14 @@ impl QuerySpan {
     /// To be called where the query's future is first polled: the caller's span of that moment is
     /// the parent. `describe` is called only while instrumented.
     #[inline]
-    pub(crate) fn start<'a>(
+    pub(crate) fn start<D: Borrow<Description>>(
         connection: &ConnectionInfo,
-        describe: impl FnOnce() -> Cow<'a, Description>,
+        describe: impl FnOnce() -> D,
     ) -> Self {
         if !is_enabled() {
             return QuerySpan(None);
         }
-        QuerySpan(Some(start(connection, &describe())))
+        QuerySpan(Some(start(connection, describe().borrow())))
     }
 
     /// The query succeeded.
@@ -73,7 +76,7 @@ impl QuerySpan {
         }
     }
 
-    /// Ends as a success, leaving nothing behind to end: for streams, which may be polled again.
+    /// Leaves nothing behind to end: for streams, which may be polled again.
     pub(crate) fn take(&mut self) -> Self {
         QuerySpan(mem::take(&mut self.0))
     }

@@ -18,6 +18,7 @@
 //! this library's: where the database asks for SCRAM or MD5, the Authenticator answers, and this
 //! library verifies that the database knew the password as well.
 
+pub mod binary_copy;
 mod cancel;
 mod client;
 mod config;
@@ -26,8 +27,13 @@ mod connection;
 mod connector;
 mod failure;
 mod login;
+mod portal;
+mod spans;
+mod statement;
 mod stream;
+mod streams;
 mod tls;
+mod transaction;
 
 pub use cancel::CancelToken;
 pub use client::Client;
@@ -35,10 +41,14 @@ pub use config::{Config, RequireAuth, SslMode};
 pub use connection::Connection;
 pub use connector::{Connect, Connector};
 pub use failure::cause;
+pub use portal::Portal;
+pub use statement::ToStatement;
 pub use stream::Stream;
+pub use streams::{CopyInSink, CopyOutStream, RowStream, SimpleQueryStream};
 pub use tokio_postgres::config::{
     ChannelBinding, LoadBalanceHosts, SslNegotiation, TargetSessionAttrs,
 };
+pub use transaction::{Transaction, TransactionBuilder};
 
 use crate::{AuthClient, Result, default_auth_client};
 

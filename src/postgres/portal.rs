@@ -1,0 +1,22 @@
+//! Portals: statements with their parameters bound.
+
+use std::{ops::Deref, sync::Arc};
+
+use crate::opentelemetry::sql::Description;
+
+/// A statement with its parameters, of which rows can be taken in portions.
+///
+/// The driver's own, which it dereferences to, and what its spans say.
+#[derive(Clone)]
+pub struct Portal {
+    pub(super) driver: tokio_postgres::Portal,
+    pub(super) description: Arc<Description>,
+}
+
+impl Deref for Portal {
+    type Target = tokio_postgres::Portal;
+
+    fn deref(&self) -> &Self::Target {
+        &self.driver
+    }
+}

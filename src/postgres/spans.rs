@@ -1,0 +1,135 @@
+//! The spans of one connection's queries.
+
+use std::{borrow::Cow, error::Error as _, future::Future, io, sync::Arc};
+
+use tokio_postgres::{Error, error::SqlState};
+
+use super::statement::{Source, Statements, ToStatement};
+use crate::{
+    error::printable,
+    opentelemetry::{
+        ConnectionInfo, Failure, QuerySpan,
+        sql::{Description, describe},
+    },
+};
+
+/// Makes the spans of one connection.
+#[derive(Debug)]
+pub(super) struct Spans {
+    connection: Arc<ConnectionInfo>,
+    statements: Statements,
+}
+
+impl Spans {
+    pub(super) fn new(connection: Arc<ConnectionInfo>) -> Self {
+        Spans {
+            connection,
+            statements: Statements::default(),
+        }
+    }
+
+    /// Begins the span of a text or a prepared statement.
+    pub(super) fn statement<T: ?Sized + ToStatement>(&self, statement: &T) -> QuerySpan {
+        match statement.source() {
+            Source::Text(text) => self.text(text),
+            Source::Prepared(prepared) => {
+                QuerySpan::start(&self.connection, || self.statements.find(prepared))
+            }
+        }
+    }
+
+    /// Begins the span of a text.
+    pub(super) fn text(&self, text: &str) -> QuerySpan {
+        QuerySpan::start(&self.connection, || describe(text))
+    }
+
+    /// Begins the span of something that is done with a statement instead of running it.
+    pub(super) fn only(&self, operation: &'static str, description: &Description) -> QuerySpan {
+        QuerySpan::start(&self.connection, || description.only(operation))
+    }
+
+    /// Begins the span of a statement that was described before.
+    pub(super) fn described(&self, description: &Arc<Description>) -> QuerySpan {
+        QuerySpan::start(&self.connection, || Arc::clone(description))
+    }
+
+    /// What is known of a statement or a text.
+    pub(super) fn description<T: ?Sized + ToStatement>(&self, statement: &T) -> Arc<Description> {
+        match statement.source() {
+            Source::Text(text) => Arc::new(describe(text)),
+            Source::Prepared(prepared) => self.statements.find(prepared),
+        }
+    }
+
+    /// Keeps the text of a statement that was just prepared.
+    pub(super) fn remember(&self, statement: &tokio_postgres::Statement, text: Description) {
+        self.statements.insert(statement, Arc::new(text));
+    }
+}
+
+/// Runs a query to its end, and its span with it.
+pub(super) async fn traced<T>(
+    span: QuerySpan,
+    query: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let result = query.await;
+    span.end_with(&result, failure);
+    result
+}
+
+/// How the driver's error stands on a span.
+pub(super) fn failure(error: &Error) -> Failure {
+    match error.as_db_error() {
+        Some(database) => {
+            let code = database.code().code();
+            Failure {
+                error_type: Cow::Owned(code.to_owned()),
+                status_code: Some(code.to_owned()),
+                description: if may_hold_values(database.code()) {
+                    Cow::Owned(format!("{} {code}", database.severity()))
+                } else {
+                    let message = printable(database.message());
+                    Cow::Owned(format!("{} {code}: {message}", database.severity()))
+                },
+            }
+        }
+        // The driver's own errors speak of columns and parameters by number; their sources, which
+        // may hold values, are left out.
+        None => Failure {
+            error_type: Cow::Borrowed(driver_error_type(error)),
+            status_code: None,
+            description: Cow::Owned(printable(&error.to_string())),
+        },
+    }
+}
+
+/// Whether the message of such an error may quote a value: data exceptions, syntax errors, and what
+/// functions raise themselves. `DETAIL`, which quotes rows, is never shown.
+fn may_hold_values(code: &SqlState) -> bool {
+    let code = code.code();
+    const MESSAGES_OF_NAMES: &[&str] = &[
+        "08", "0A", "21", "23", "24", "25", "26", "28", "2B", "34", "3D", "3F", "40", "42", "53",
+        "54", "55", "57", "58",
+    ];
+    code == SqlState::SYNTAX_ERROR.code()
+        || !MESSAGES_OF_NAMES
+            .iter()
+            .any(|class| code.starts_with(class))
+}
+
+fn driver_error_type(error: &Error) -> &'static str {
+    if error.is_closed() {
+        return "closed";
+    }
+    if error
+        .source()
+        .is_some_and(|source| source.is::<io::Error>())
+    {
+        return "io";
+    }
+    // The driver has no predicate for this one; a test holds the words.
+    if error.to_string() == "query returned an unexpected number of rows" {
+        return "row_count";
+    }
+    "_OTHER"
+}
