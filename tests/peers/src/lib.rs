@@ -34,13 +34,16 @@ pub mod docker;
 mod error;
 mod files;
 pub mod jaeger;
+pub mod metadata;
 pub mod moto;
 pub mod postgres;
 mod process;
+mod python;
 
 pub use certificates::{Authority, Certificate, Signature};
 pub use error::{Error, Result, skip};
 pub use jaeger::Jaeger;
+pub use metadata::MiniStack;
 pub use moto::Moto;
 pub use postgres::{Method, Postgres, Rule};
 pub use process::{Process, Stop, capture, eventually, free_port};

@@ -1,15 +1,10 @@
 //! AWS's STS and IAM, with real signature checks: moto's server over TLS.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{net::SocketAddr, process::Command, time::Duration};
 
 use crate::{
-    Authority, Error, Process, Result, Stop, cache, capture, certificates::client_configuration,
-    files, free_port,
+    Authority, Error, Process, Result, Stop, certificates::client_configuration, files, free_port,
+    python,
 };
 
 const VERSION: &str = "5.2.5";
@@ -62,7 +57,12 @@ impl Moto {
     /// # Errors
     /// [`Error::Missing`] without Python.
     pub async fn start() -> Result<Self> {
-        let python = install().await?.join("bin/python");
+        let python = python::environment(
+            &format!("moto-{VERSION}"),
+            "AWS's STS for tests",
+            REQUIREMENTS,
+        )
+        .await?;
         let folder = files::folder_of(None)?;
         let authority = Authority::default();
         let names = REGIONS.map(sts_host);
@@ -280,36 +280,4 @@ fn element(xml: &str, name: &str) -> Result<String> {
         .and_then(|(_, rest)| rest.split_once(&format!("</{name}>")))
         .map(|(text, _)| text.trim().to_owned())
         .ok_or_else(|| Error::failed(name, format!("not in {xml}")))
-}
-
-/// A virtual environment in the cache.
-async fn install() -> Result<PathBuf> {
-    let missing = |why: &dyn std::fmt::Display| {
-        Error::Missing(format!(
-            "moto {VERSION} (AWS's STS for tests) is not there and could not be installed; install \
-             Python 3.10 or newer with venv (Debian: python3-venv): {why}"
-        ))
-    };
-    if files::on_path("python3").is_none() {
-        return Err(missing(&"no python3 on PATH"));
-    }
-    cache::provide(&format!("moto-{VERSION}"), async |draft: &Path| {
-        let requirements = draft.join("requirements.txt");
-        files::write(&requirements, REQUIREMENTS)?;
-        let mut venv = tokio::process::Command::new("python3");
-        capture(venv.args(["-m", "venv"]).arg(draft)).await?;
-        let mut pip = tokio::process::Command::new(draft.join("bin/python"));
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "-r",
-        ])
-        .arg(requirements);
-        capture(&mut pip).await.map(drop)
-    })
-    .await
-    .map_err(|error| missing(&error))
 }
