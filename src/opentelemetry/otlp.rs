@@ -1,1 +1,216 @@
 //! A pipeline to Jaeger, or any collector, with attribution in its resource.
+//!
+//! ```no_run
+//! # async fn example() -> approzium::Result<()> {
+//! use std::time::Duration;
+//!
+//! let pipeline = approzium::opentelemetry::otlp::pipeline()
+//!     .service_name("checkout")
+//!     .build()
+//!     .await?;
+//! pipeline.set_global();
+//! approzium::opentelemetry::instrument();
+//! // … the application …
+//! pipeline.shutdown(Duration::from_secs(3)).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Spans go by OTLP over gRPC, in batches, from a thread of their own. OpenTelemetry's environment
+//! variables are honoured as its SDK honours them, below what is set here:
+//! `OTEL_EXPORTER_OTLP_ENDPOINT` (default `http://localhost:4317`), `OTEL_EXPORTER_OTLP_HEADERS`,
+//! `OTEL_EXPORTER_OTLP_TIMEOUT` and the rest of them with their `OTEL_EXPORTER_OTLP_TRACES_…`
+//! forms, `OTEL_BSP_…`, `OTEL_TRACES_SAMPLER`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`.
+//! For `https`, the machine's own roots are trusted.
+//!
+//! A collector that is slow, or dead, never holds the application up: when the queue of the batches
+//! is full, spans are dropped, and the SDK says how many.
+
+use std::{env, time::Duration};
+
+use ::opentelemetry::{global, trace::TracerProvider};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithTonicConfig};
+use opentelemetry_sdk::{
+    Resource,
+    propagation::TraceContextPropagator,
+    resource::{EnvResourceDetector, SdkProvidedResourceDetector, TelemetryResourceDetector},
+    trace::{SdkTracer, SdkTracerProvider},
+};
+use tonic::transport::{Certificate, ClientTlsConfig};
+
+use crate::{Error, Hop, Result, attribution, error::Kind};
+
+/// A pipeline that is about to be built: see the [module](self).
+pub fn pipeline() -> PipelineBuilder {
+    PipelineBuilder::default()
+}
+
+/// What a pipeline is to be. From [`pipeline`].
+#[derive(Clone, Debug, Default)]
+pub struct PipelineBuilder {
+    service_name: Option<String>,
+    endpoint: Option<String>,
+    resource: Option<Resource>,
+}
+
+impl PipelineBuilder {
+    /// The service in Jaeger's search. Default: `OTEL_SERVICE_NAME`, else `unknown_service`.
+    pub fn service_name(mut self, name: impl Into<String>) -> Self {
+        self.service_name = Some(name.into());
+        self
+    }
+
+    /// Where spans go, as a URL. Default: `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, else
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`, else `http://localhost:4317`.
+    pub fn endpoint(mut self, url: impl Into<String>) -> Self {
+        self.endpoint = Some(url.into());
+        self
+    }
+
+    /// Attributes of the application's own. They win over what attribution found.
+    pub fn resource(mut self, resource: Resource) -> Self {
+        self.resource = Some(resource);
+        self
+    }
+
+    /// Builds it. Waits for [attribution](crate::attribution), which has a budget of its own, and
+    /// for nothing else: no connection is made yet.
+    ///
+    /// To be called within a tokio runtime, in which the connection to the collector then lives.
+    ///
+    /// # Errors
+    /// If the endpoint, or one of the environment variables, makes no sense.
+    pub async fn build(self) -> Result<Pipeline> {
+        let mut exporter = SpanExporter::builder().with_tonic();
+        if self.wants_tls() {
+            exporter = exporter.with_tls_config(native_roots());
+        }
+        if let Some(endpoint) = &self.endpoint {
+            exporter = exporter.with_endpoint(endpoint);
+        }
+        let exporter = exporter.build().map_err(|error| {
+            Error::configuration("the OTLP exporter cannot be built")
+                .with_help("check its endpoint and the OTEL_EXPORTER_OTLP_… variables")
+                .with_source(error)
+        })?;
+        let provider = SdkTracerProvider::builder()
+            .with_resource(self.merged_resource().await)
+            .with_batch_exporter(exporter)
+            .build();
+        Ok(Pipeline { provider })
+    }
+
+    /// Of two values for one key, the later stays.
+    async fn merged_resource(self) -> Resource {
+        let mut resource = Resource::builder_empty()
+            .with_detectors(&[
+                Box::new(SdkProvidedResourceDetector),
+                Box::new(TelemetryResourceDetector),
+            ])
+            .with_attributes(attribution::current().await.attributes())
+            .with_detector(Box::new(EnvResourceDetector::new()));
+        if let Ok(name) = env::var("OTEL_SERVICE_NAME")
+            && !name.is_empty()
+        {
+            resource = resource.with_service_name(name);
+        }
+        if let Some(own) = self.resource {
+            let own = own
+                .iter()
+                .map(|(key, value)| ::opentelemetry::KeyValue::new(key.clone(), value.clone()));
+            resource = resource.with_attributes(own);
+        }
+        if let Some(name) = self.service_name {
+            resource = resource.with_service_name(name);
+        }
+        resource.build()
+    }
+
+    fn wants_tls(&self) -> bool {
+        let of_environment = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        self.endpoint
+            .clone()
+            .or_else(|| of_environment("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
+            .or_else(|| of_environment("OTEL_EXPORTER_OTLP_ENDPOINT"))
+            .is_some_and(|url| !url.starts_with("http://"))
+    }
+}
+
+/// A running pipeline.
+///
+/// Keep it for as long as the application runs, and end it with [`shutdown`](Self::shutdown): spans
+/// that are still waiting are lost otherwise.
+#[derive(Debug)]
+pub struct Pipeline {
+    provider: SdkTracerProvider,
+}
+
+impl Pipeline {
+    /// Makes it the global provider, and W3C Trace Context the global propagator.
+    pub fn set_global(&self) {
+        global::set_tracer_provider(self.provider.clone());
+        global::set_text_map_propagator(TraceContextPropagator::new());
+    }
+
+    /// A tracer of it, for a layer of `tracing-opentelemetry`.
+    pub fn tracer(&self, name: &'static str) -> SdkTracer {
+        self.provider.tracer(name)
+    }
+
+    /// The provider itself.
+    pub fn tracer_provider(&self) -> &SdkTracerProvider {
+        &self.provider
+    }
+
+    /// Sends what is waiting. It may take as long as the SDK lets an export take, but no longer than
+    /// `budget` here.
+    ///
+    /// # Errors
+    /// If it was not sent within the budget.
+    pub async fn flush(&self, budget: Duration) -> Result<()> {
+        let provider = self.provider.clone();
+        let flushed = tokio::task::spawn_blocking(move || provider.force_flush());
+        match tokio::time::timeout(budget, flushed).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(error))) => Err(not_sent().with_source(error)),
+            Ok(Err(error)) => Err(not_sent().with_source(error)),
+            Err(_) => Err(not_sent()),
+        }
+    }
+
+    /// Sends what is waiting and ends the pipeline, within `budget`: spans that begin later go
+    /// nowhere.
+    ///
+    /// # Errors
+    /// If not everything was sent within the budget.
+    pub async fn shutdown(self, budget: Duration) -> Result<()> {
+        let provider = self.provider;
+        let ended = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(budget));
+        match ended.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(not_sent().with_source(error)),
+            Err(error) => Err(not_sent().with_source(error)),
+        }
+    }
+}
+
+fn not_sent() -> Error {
+    Error::new(
+        Kind::Unavailable,
+        Hop::Configuration,
+        "spans could not be sent to the collector in time",
+    )
+    .with_help("see whether the OTLP endpoint can be reached")
+}
+
+/// The machine's roots, as the exporter takes them.
+fn native_roots() -> ClientTlsConfig {
+    let roots = rustls_native_certs::load_native_certs().certs;
+    ClientTlsConfig::new().ca_certificates(roots.iter().map(|root| {
+        Certificate::from_pem(format!(
+            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+            STANDARD.encode(root)
+        ))
+    }))
+}
