@@ -45,5 +45,5 @@ pub use error::{Error, Result, skip};
 pub use jaeger::Jaeger;
 pub use metadata::MiniStack;
 pub use moto::Moto;
-pub use postgres::{Method, Postgres, Rule};
+pub use postgres::{Binaries, Method, Postgres, Rule};
 pub use process::{Process, Stop, capture, eventually, free_port};

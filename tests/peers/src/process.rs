@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -10,7 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Error, Result, files::User};
+use crate::{Error, Result};
 
 /// How a program is asked to stop.
 #[derive(Clone, Copy, Debug)]
@@ -256,12 +255,4 @@ pub async fn capture(command: &mut tokio::process::Command) -> Result<String> {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )))
-}
-
-/// The command, to be run as another user if there is one.
-pub(crate) fn as_user(command: &mut Command, user: Option<User>) -> &mut Command {
-    if let Some(User { id, group }) = user {
-        command.gid(group).uid(id);
-    }
-    command
 }

@@ -1,13 +1,15 @@
 //! Where `postgres` and `initdb` are.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+};
 
 use tokio::process::Command;
 
 use crate::{
-    Error, Result, cache, capture,
+    Error, Result, cache, capture, docker,
     files::{self, Copy, User},
-    process::as_user,
 };
 
 /// Major versions that are looked for, newest first, when any will do.
@@ -36,13 +38,22 @@ const PACKAGES: [Package; 2] = [
     },
 ];
 
-/// A folder with `postgres` and `initdb`.
+/// The image that Docker runs: its release, for the cache, and its name.
+const IMAGE: (u32, &str, &str) = (18, "docker-18.4", "postgres:18.4");
+
+/// `postgres` and `initdb`, wherever they are.
 #[derive(Clone, Debug)]
 pub struct Binaries {
-    folder: PathBuf,
+    place: Place,
     /// As `postgres --version` says it.
     version: String,
     major: u32,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Folder(PathBuf),
+    Docker,
 }
 
 impl Binaries {
@@ -122,6 +133,18 @@ impl Binaries {
         Binaries::at(native(&place)?.join("native/bin")).await
     }
 
+    /// Those of Docker's image, if an engine answers. Linux alone: elsewhere containers share
+    /// neither Unix sockets nor loopback with the host.
+    pub async fn docker() -> Option<Self> {
+        let (major, version, _) = IMAGE;
+        let here = cfg!(target_os = "linux") && docker::is_available().await;
+        here.then(|| Binaries {
+            place: Place::Docker,
+            version: version.to_owned(),
+            major,
+        })
+    }
+
     async fn at(folder: PathBuf) -> Result<Self> {
         let missing = || Error::Missing(format!("no PostgreSQL in {}", folder.display()));
         if !files::is_executable(&folder.join("initdb")) {
@@ -136,7 +159,7 @@ impl Binaries {
             .ok_or_else(missing)?;
         let version = version.to_owned();
         Ok(Binaries {
-            folder,
+            place: Place::Folder(folder),
             version,
             major,
         })
@@ -147,9 +170,47 @@ impl Binaries {
         self.major
     }
 
-    /// The path of one of the programs.
-    pub fn program(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+    /// What these are, for people: the version and the place.
+    pub fn description(&self) -> String {
+        match &self.place {
+            Place::Folder(folder) => format!("PostgreSQL {} in {}", self.version, folder.display()),
+            Place::Docker => format!("PostgreSQL in Docker's image {}", IMAGE.2),
+        }
+    }
+
+    /// One of the programs, to be run by that user in a folder that is his.
+    pub(super) fn command(
+        &self,
+        program: &str,
+        user: Option<User>,
+        folder: &Path,
+    ) -> std::process::Command {
+        let mut command = match &self.place {
+            Place::Folder(binaries) => {
+                let mut command = std::process::Command::new(binaries.join(program));
+                if let Some(User { id, group }) = user {
+                    command.gid(group).uid(id);
+                }
+                command
+            }
+            Place::Docker => {
+                let folder = folder.display();
+                let user = user.map_or_else(docker::current_user, |user| {
+                    format!("{}:{}", user.id, user.group)
+                });
+                let mut command = std::process::Command::new("docker");
+                command
+                    // The host's network, so that it too listens on loopback alone.
+                    .args(["run", "--rm", "--network", "host", "--user", &user])
+                    // initdb wants a name for whoever runs it.
+                    .args(["-v", "/etc/passwd:/etc/passwd:ro"])
+                    .args(["-v", &format!("{folder}:{folder}")])
+                    .args(["-w", &folder.to_string(), "--entrypoint", program, IMAGE.2]);
+                command
+            }
+        };
+        command.env_remove("PGDATA").current_dir(folder);
+        command
     }
 
     /// A cluster fresh from `initdb`, to be copied: making one takes seconds, copying one does not.
@@ -171,8 +232,9 @@ impl Binaries {
                 // Another user's server cannot write into this user's cache.
                 let folder = files::folder_of(user)?;
                 let data = folder.path().join("data");
-                let program = self.reachable_by(user, folder.path())?.program("initdb");
-                let mut initdb = std::process::Command::new(program);
+                let mut initdb =
+                    self.reachable_by(user, folder.path())?
+                        .command("initdb", user, folder.path());
                 initdb
                     .args([
                         "-U",
@@ -182,9 +244,7 @@ impl Binaries {
                         "--locale=C",
                     ])
                     .args(["--no-sync", "--no-instructions", "-D"])
-                    .arg(&data)
-                    .current_dir(folder.path());
-                as_user(&mut initdb, user);
+                    .arg(&data);
                 capture(&mut Command::from(initdb)).await?;
                 files::copy_tree(&data, draft, Copy::Content)
                     .map_err(|error| Error::failed(draft.display(), error))
@@ -195,7 +255,10 @@ impl Binaries {
 
     /// The same programs where the user can run them: root's cache folder is closed to others.
     pub(super) fn reachable_by(&self, user: Option<User>, folder: &Path) -> Result<Self> {
-        let (Some(_), Some(installation)) = (user, self.folder.parent()) else {
+        let Place::Folder(binaries) = &self.place else {
+            return Ok(self.clone());
+        };
+        let (Some(_), Some(installation)) = (user, binaries.parent()) else {
             return Ok(self.clone());
         };
         if !cache::folder().is_ok_and(|cache| installation.starts_with(cache)) {
@@ -205,7 +268,7 @@ impl Binaries {
         files::copy_tree(installation, &copy, Copy::Links)
             .map_err(|error| Error::failed(copy.display(), error))?;
         Ok(Binaries {
-            folder: copy.join("bin"),
+            place: Place::Folder(copy.join("bin")),
             ..self.clone()
         })
     }

@@ -9,7 +9,6 @@ mod rules;
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
@@ -22,7 +21,6 @@ use crate::{
     Authority, Certificate, Error, Process, Result, Stop,
     files::{self, Copy, User},
     free_port,
-    process::as_user,
 };
 
 /// A running cluster. It stops, and its folder goes, when the value is dropped.
@@ -40,6 +38,7 @@ pub struct Postgres {
 /// What a cluster is to be. From [`Postgres::builder`].
 pub struct Builder {
     version: Option<u32>,
+    binaries: Option<Binaries>,
     tls: Option<(Authority, Option<Certificate>)>,
     rules: Vec<Rule>,
     parameters: Vec<(String, String)>,
@@ -51,6 +50,7 @@ impl Postgres {
     pub fn builder() -> Builder {
         Builder {
             version: None,
+            binaries: None,
             tls: Some((Authority::default(), None)),
             rules: Vec::new(),
             parameters: Vec::new(),
@@ -199,16 +199,16 @@ impl Postgres {
     }
 
     async fn launch(&mut self) -> Result<()> {
-        let mut command = Command::new(self.binaries.program("postgres"));
+        let mut command = self
+            .binaries
+            .command("postgres", self.user, self.folder.path());
         command
             .arg("-D")
             .arg(self.data())
-            .args(["-p", &self.port.to_string()])
-            .env_remove("PGDATA")
-            .current_dir(self.folder.path());
+            .args(["-p", &self.port.to_string()]);
         let mut server = Process::start(
             "postgres",
-            as_user(&mut command, self.user),
+            &mut command,
             Stop::Quit,
             &self.log_path(),
             Some(self.folder.path()),
@@ -224,6 +224,12 @@ impl Builder {
     /// This major version and no other.
     pub fn version(mut self, major: u32) -> Self {
         self.version = Some(major);
+        self
+    }
+
+    /// These binaries, whatever their version.
+    pub fn binaries(mut self, binaries: Binaries) -> Self {
+        self.binaries = Some(binaries);
         self
     }
 
@@ -265,7 +271,10 @@ impl Builder {
     pub async fn start(self) -> Result<Postgres> {
         let user = User::unprivileged();
         let folder = files::folder_of(user)?;
-        let binaries = Binaries::find(self.version).await?;
+        let binaries = match self.binaries {
+            Some(binaries) => binaries,
+            None => Binaries::find(self.version).await?,
+        };
         let template = binaries.cluster(user).await?;
         let binaries = binaries.reachable_by(user, folder.path())?;
         let (authority, certificate) = match self.tls {

@@ -1,0 +1,143 @@
+//! The whole of Approzium on one machine: see `scripts/quickstart --help`.
+//!
+//! ```text
+//! shop (3 processes) ──▶ approzium serve --dev ──▶ secrets.yaml
+//!      │      └───────────────┬───────────────▶ Jaeger
+//!      └──▶ PostgreSQL (SCRAM over TLS)
+//! ```
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for people"
+)]
+
+mod authenticator;
+mod check;
+mod collector;
+mod database;
+mod options;
+mod report;
+mod traces;
+mod workload;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use approzium_peers::{Error, Result};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    authenticator::{Authenticator, Record},
+    options::Options,
+    report::Seen,
+    traces::Traces,
+};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    // Whatever is running when a signal comes is dropped, and with it every process.
+    let result = tokio::select! {
+        result = run(&options) => result,
+        () = interrupted() => {
+            eprintln!("\nStopped; everything is cleaned up.");
+            return ExitCode::from(130);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: &Options) -> Result<()> {
+    let traces = Traces::start(options).await?;
+    println!("traces      {}", traces.description());
+    let password = random_password()?;
+    let (postgres, description) = database::start(&password, options.yes).await?;
+    println!("database    {description}, port {}", postgres.port());
+    let folder = tempfile::tempdir().map_err(|error| Error::Failed(error.to_string()))?;
+    let record = Record {
+        host: postgres.host(),
+        port: postgres.port(),
+        user: database::USER,
+        password: &password,
+        roles: &[workload::CHECKOUT.role, workload::REPORTING.role],
+    };
+    let otlp_endpoint = traces.otlp_endpoint();
+    let authenticator = Authenticator::start(folder.path(), &record, &otlp_endpoint).await?;
+    let address = authenticator.environment().get("APPROZIUM_ADDRESS");
+    println!(
+        "identities  approzium serve --dev at {}",
+        address.map_or("?", String::as_str)
+    );
+    println!("shop        three pods, one database user, no password\n");
+    let steps = workload::run(folder.path(), &postgres, &authenticator, &otlp_endpoint).await?;
+    let mut seen = Vec::new();
+    for step in steps {
+        let trace = traces.complete(&step).await?;
+        seen.push(Seen { step, trace });
+    }
+    println!("{}", report::table(&seen));
+    show(options, &traces, &seen).await
+}
+
+async fn show(options: &Options, traces: &Traces, seen: &[Seen]) -> Result<()> {
+    let Some(query) = traces.query() else {
+        if options.check {
+            return Err(Error::Missing(traces.description()));
+        }
+        print!("{}", report::trees(seen));
+        println!("{}", traces.description());
+        return Ok(());
+    };
+    println!("{}", report::links(query, seen));
+    if options.check {
+        let wrong = check::check(query, seen).await;
+        if wrong.is_empty() {
+            println!(
+                "check passed: Jaeger finds each pod's traces by role and pod, and no other's"
+            );
+            return Ok(());
+        }
+        return Err(Error::Failed(wrong.join("\n")));
+    }
+    if !traces.has_pages() {
+        println!("This Jaeger has no pages, only its API: cargo could not fetch them.");
+    }
+    println!("Ctrl-C ends everything.");
+    std::future::pending().await
+}
+
+/// A program of this build, beside this one.
+fn program(name: &str) -> Result<PathBuf> {
+    let here = std::env::current_exe().map_err(|error| Error::Failed(error.to_string()))?;
+    let build = here.ancestors().nth(2).map(|folder| folder.join(name));
+    build
+        .filter(|program| program.is_file())
+        .ok_or_else(|| Error::Missing(format!("{name} is not built: run scripts/quickstart")))
+}
+
+/// Known to PostgreSQL and the Authenticator, and gone with them.
+fn random_password() -> Result<String> {
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Failed(error.to_string()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+async fn interrupted() {
+    let signals = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    );
+    if let (Ok(mut interrupt), Ok(mut terminate)) = signals {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+}

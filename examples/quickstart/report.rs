@@ -1,0 +1,115 @@
+//! What one sees: a table, and links to look further.
+
+use approzium_peers::jaeger::{Query, Span, Trace};
+
+use crate::workload::{NAMESPACE, Pod, REPORTING, Step};
+
+/// A step with the trace that its processes sent.
+pub(crate) struct Seen {
+    pub(crate) step: Step,
+    pub(crate) trace: Trace,
+}
+
+/// The steps that are pointed at.
+pub(crate) const SLOW: &str = "GET /reports/revenue";
+pub(crate) const DENIED: &str = "psql";
+
+/// The tags that are enough to find everything that a pod did.
+pub(crate) fn of_pod(pod: &'static Pod) -> [(&'static str, &'static str); 2] {
+    [
+        ("approzium.iam_role", pod.role),
+        ("approzium.k8s.pod.name", pod.name),
+    ]
+}
+
+impl Seen {
+    /// The span by which the step is judged: the failed one, else the longest, of the database's.
+    pub(crate) fn main_span(&self) -> Option<&Span> {
+        self.trace
+            .spans
+            .iter()
+            .filter(|span| span.tag("db.system.name").is_some())
+            .max_by_key(|span| (span.failed(), span.duration))
+    }
+
+    fn row(&self) -> [String; 5] {
+        let span = self.main_span();
+        let tag = |key: &str| {
+            span.and_then(|span| span.tag(key))
+                .unwrap_or("?")
+                .to_owned()
+        };
+        let result = span.map_or_else(String::new, |span| match span.tag("error.type") {
+            Some(error) => error.to_owned(),
+            None => milliseconds(span.duration),
+        });
+        [
+            tag("approzium.iam_role"),
+            format!("{NAMESPACE}/{}", tag("approzium.k8s.pod.name")),
+            span.map_or_else(String::new, |span| {
+                format!("{}: {}", self.step.name, span.name)
+            }),
+            result,
+            tag("approzium.request_id"),
+        ]
+    }
+}
+
+fn milliseconds(microseconds: u64) -> String {
+    format!("{}.{} ms", microseconds / 1000, microseconds / 100 % 10)
+}
+
+/// One row a step.
+pub(crate) fn table(seen: &[Seen]) -> String {
+    let title = ["who", "where", "what", "result", "verified by request"];
+    let mut rows = vec![title.map(str::to_owned)];
+    rows.extend(seen.iter().map(Seen::row));
+    let widths: [usize; 5] = std::array::from_fn(|column| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    });
+    let mut table = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(widths);
+        let line: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        table.push_str(line.join("  ").trim_end());
+        table.push('\n');
+    }
+    table
+}
+
+/// The guilty pod's queries, its slow query, and the connect that was denied.
+pub(crate) fn links(query: &Query, seen: &[Seen]) -> String {
+    let pod = query.search_link(REPORTING.service, &of_pod(&REPORTING));
+    let trace = |step: &str| {
+        let found = seen.iter().find(|seen| seen.step.name == step);
+        found.map_or_else(String::new, |seen| {
+            let span = seen.main_span().map(|span| span.id.as_str());
+            query.trace_link(&seen.trace.id, span)
+        })
+    };
+    format!(
+        "the guilty pod     {pod}\nits slow query     {}\nthe denied connect {}\n",
+        trace(SLOW),
+        trace(DENIED)
+    )
+}
+
+/// Where there is no Jaeger: the traces of the links, drawn.
+pub(crate) fn trees(seen: &[Seen]) -> String {
+    let shown = seen
+        .iter()
+        .filter(|seen| [SLOW, DENIED].contains(&seen.step.name.as_str()));
+    shown
+        .map(|seen| {
+            format!(
+                "{} — {}\n{}\n",
+                seen.step.pod.name,
+                seen.step.name,
+                seen.trace.tree()
+            )
+        })
+        .collect()
+}

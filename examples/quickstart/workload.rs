@@ -1,0 +1,103 @@
+//! The shop: one process for each pod, as a cluster would run them.
+
+use std::{path::Path, process::Command, time::Duration};
+
+use approzium_peers::{Error, Postgres, Process, Result, Stop};
+
+use crate::{authenticator::Authenticator, database};
+
+/// A pod, and the IAM role that it runs under.
+pub(crate) struct Pod {
+    pub(crate) role: &'static str,
+    pub(crate) name: &'static str,
+    /// What it does; also its service's name in Jaeger.
+    pub(crate) service: &'static str,
+}
+
+/// The namespace of all pods.
+pub(crate) const NAMESPACE: &str = "shop";
+
+pub(crate) const CHECKOUT: Pod = Pod {
+    role: "checkout",
+    name: "checkout-6d9f7c5b8-x2vqp",
+    service: "checkout",
+};
+
+/// The one whose report takes everybody's time.
+pub(crate) const REPORTING: Pod = Pod {
+    role: "reporting",
+    name: "reporting-54c8d7f9b-k7m2t",
+    service: "reporting",
+};
+
+/// Somebody's shell, under a role that no record names.
+pub(crate) const INTRUDER: Pod = Pod {
+    role: "intruder",
+    name: "debug-shell",
+    service: "debug-shell",
+};
+
+/// Something that a pod did, and its trace.
+pub(crate) struct Step {
+    pub(crate) pod: &'static Pod,
+    pub(crate) name: String,
+    pub(crate) trace: String,
+}
+
+/// Runs all pods at once to their ends.
+pub(crate) async fn run(
+    folder: &Path,
+    postgres: &Postgres,
+    authenticator: &Authenticator,
+    otlp_endpoint: &str,
+) -> Result<Vec<Step>> {
+    let mut running = Vec::new();
+    for pod in [&CHECKOUT, &REPORTING, &INTRUDER] {
+        let mut command = Command::new(crate::program("examples/shop")?);
+        command
+            .arg(pod.service)
+            .env("DATABASE_URL", database_url(postgres))
+            .env("OTEL_SERVICE_NAME", pod.service)
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", otlp_endpoint)
+            .envs(authenticator.environment())
+            .env("AWS_PROFILE", pod.role)
+            // What a pod's manifest hands to it by the downward API.
+            .env("K8S_NAMESPACE_NAME", NAMESPACE)
+            .env("K8S_POD_NAME", pod.name);
+        let log = folder.join(format!("{}.log", pod.name));
+        let process = Process::start(pod.name, &mut command, Stop::Terminate, &log, None)?;
+        running.push((pod, process));
+    }
+    let mut steps = Vec::new();
+    for (pod, mut process) in running {
+        let status = process.finish(Duration::from_secs(60)).await?;
+        let log = process.log();
+        if !status.success() {
+            return Err(Error::Failed(format!("{}: {status}\n{log}", pod.name)));
+        }
+        steps.extend(log.lines().filter_map(|line| step(pod, line)));
+    }
+    Ok(steps)
+}
+
+/// There is no password in it, and none in the environment.
+fn database_url(postgres: &Postgres) -> String {
+    format!(
+        "host={} port={} user={} dbname={} sslmode=verify-full sslrootcert={}",
+        postgres.host(),
+        postgres.port(),
+        database::USER,
+        database::DATABASE,
+        postgres.ca_path().display()
+    )
+}
+
+/// A line `trace <32 hexadecimal digits> <step>`.
+fn step(pod: &'static Pod, line: &str) -> Option<Step> {
+    let (trace, name) = line.strip_prefix("trace ")?.split_once(' ')?;
+    Some(Step {
+        pod,
+        name: name.to_owned(),
+        trace: trace.to_owned(),
+    })
+}
