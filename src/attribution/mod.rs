@@ -77,7 +77,8 @@ static CURRENT: OnceCell<Arc<Attribution>> = OnceCell::const_new();
 /// collection, at most its [budget](DEFAULT_BUDGET).
 pub async fn current() -> Arc<Attribution> {
     CURRENT
-        .get_or_init(|| async { Arc::new(collect().await) })
+        // On the heap: an application's own futures would else hold, and name, all that is below.
+        .get_or_init(|| async { Arc::new(Box::pin(collect()).await) })
         .await
         .clone()
 }

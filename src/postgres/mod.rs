@@ -105,6 +105,7 @@ impl Config {
     /// The first denial; else what the last database to answer said; else why the last host could
     /// not be reached. [`Error::hop`](crate::Error::hop) says where it failed.
     pub async fn connect_parts(&self, auth: &AuthClient) -> Result<(Client, Connection)> {
-        connect::connect(self, auth).await
+        // On the heap: an application's own futures would else hold, and name, all that is below.
+        Box::pin(connect::connect(self, auth)).await
     }
 }
