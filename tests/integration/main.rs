@@ -9,3 +9,5 @@
     clippy::unwrap_used,
     reason = "a test that fails should fail loudly"
 )]
+
+mod identity;

@@ -294,3 +294,38 @@ impl reqwest::dns::Resolve for Dial {
         Box::pin(std::future::ready(Ok(addresses)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::identity::aws::{Audiences, AwsProof, Skew};
+
+    #[tokio::test]
+    async fn who_waits_too_long_for_a_free_call_is_throttled() {
+        let root = rcgen::generate_simple_self_signed(["sts.example.com".to_owned()]).unwrap();
+        let verifier = StsVerifier::builder()
+            .add_root_certificate(root.cert.der().clone())
+            .dial(([127, 0, 0, 1], 9).into())
+            .max_concurrent_calls(1)
+            .timeout(Duration::from_millis(10))
+            .build()
+            .unwrap();
+        let proof = AwsProof {
+            access_key_id: "AKIAIOSFODNN7EXAMPLE".into(),
+            amz_date: "20260102T030405Z".into(),
+            region: "eu-central-1".into(),
+            security_token: String::new(),
+            audience: "a".into(),
+            signature: "0".repeat(64),
+        };
+        let audiences = Audiences::new(["a"]).unwrap();
+        let now = datetime!(2026-01-02 03:04:05 UTC);
+        let proof = CheckedProof::parse(&proof, &[7], &audiences, now, &Skew::default()).unwrap();
+
+        let the_only_call = verifier.calls.acquire().await.unwrap();
+        assert_eq!(verifier.verify(&proof).await, Err(Rejection::Throttled));
+        drop(the_only_call);
+    }
+}
