@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use super::AuthClient;
 use crate::error::Result;
 
-static DEFAULT: Mutex<Option<AuthClient>> = Mutex::new(None);
+static DEFAULT: Slot = Slot(Mutex::new(None));
 
 /// Sets the client of those who name none. Connections that exist keep theirs.
 pub fn set_default_auth_client(client: AuthClient) {
-    *DEFAULT.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
+    DEFAULT.set(client);
 }
 
 /// The client of those who name none: the one last [set](set_default_auth_client); if there is
@@ -18,33 +18,49 @@ pub fn set_default_auth_client(client: AuthClient) {
 /// # Errors
 /// As [`AuthClient::from_env`].
 pub fn default_auth_client() -> Result<AuthClient> {
-    let mut default = DEFAULT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(client) = &*default {
-        return Ok(client.clone());
+    DEFAULT.get_or_make(AuthClient::from_env)
+}
+
+struct Slot(Mutex<Option<AuthClient>>);
+
+impl Slot {
+    fn set(&self, client: AuthClient) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
     }
-    let client = AuthClient::from_env()?;
-    *default = Some(client.clone());
-    Ok(client)
+
+    fn get_or_make(&self, make: impl FnOnce() -> Result<AuthClient>) -> Result<AuthClient> {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = &*slot {
+            return Ok(client.clone());
+        }
+        let client = make()?;
+        *slot = Some(client.clone());
+        Ok(client)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
-    fn the_client_that_was_set_last() {
-        if std::env::var_os("APPROZIUM_ADDRESS").is_none() {
-            let error = default_auth_client().unwrap_err();
-            assert!(error.is_configuration());
-            assert!(
-                error.to_string().contains("set_default_auth_client"),
-                "{error}"
-            );
-        }
-        for address in ["http://127.0.0.1:1", "http://127.0.0.1:2"] {
-            set_default_auth_client(AuthClient::new(address).unwrap());
-            let default = default_auth_client().unwrap();
-            assert!(address.ends_with(default.authenticator_address()));
-        }
+    fn the_one_set_last_else_one_made_once() {
+        let slot = Slot(Mutex::new(None));
+        let nothing = || Err(Error::configuration("no Authenticator is named"));
+        let client = |port: u16| AuthClient::new(format!("http://127.0.0.1:{port}"));
+        let address = |client: AuthClient| client.authenticator_address().to_owned();
+
+        assert!(slot.get_or_make(nothing).unwrap_err().is_configuration());
+        assert_eq!(
+            address(slot.get_or_make(|| client(1)).unwrap()),
+            "127.0.0.1:1"
+        );
+        assert_eq!(
+            address(slot.get_or_make(|| client(2)).unwrap()),
+            "127.0.0.1:1"
+        );
+        slot.set(client(3).unwrap());
+        assert_eq!(address(slot.get_or_make(nothing).unwrap()), "127.0.0.1:3");
     }
 }

@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     address::{Address, is_loopback},
-    tls::{CA_VARIABLE, TlsConfig},
+    tls::{Asked, CA_VARIABLE, TlsConfig},
 };
 use crate::error::{Error, Hop, Kind, Result, printable};
 
@@ -20,6 +20,13 @@ use crate::error::{Error, Hop, Kind, Result, printable};
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// What dialling brings.
+pub(super) struct Dialled {
+    pub(super) stream: Box<dyn Stream>,
+    /// The Authenticator asked for a client certificate. Under TLS 1.3 it judges it later.
+    pub(super) asked_for_certificate: bool,
+}
 
 /// How an Authenticator is dialled.
 #[derive(Debug)]
@@ -51,7 +58,7 @@ impl Dialer {
         self.timeout
     }
 
-    pub(super) async fn dial(&self) -> Result<Box<dyn Stream>> {
+    pub(super) async fn dial(&self) -> Result<Dialled> {
         let deadline = Instant::now() + self.timeout;
         let addresses = self.resolve(deadline).await?;
         let socket = self.connect(&addresses, deadline).await?;
@@ -61,7 +68,10 @@ impl Dialer {
                 .with_source(error)
         })?;
         match &self.tls {
-            None => Ok(Box::new(socket)),
+            None => Ok(Dialled {
+                stream: Box::new(socket),
+                asked_for_certificate: false,
+            }),
             Some(tls) => self.secure(tls.clone(), socket, deadline).await,
         }
     }
@@ -113,13 +123,14 @@ impl Dialer {
         tls: TlsConfig,
         socket: TcpStream,
         deadline: Instant,
-    ) -> Result<Box<dyn Stream>> {
-        let config = tokio::task::spawn_blocking(move || tls.client_config())
+    ) -> Result<Dialled> {
+        let mut config = tokio::task::spawn_blocking(move || tls.client_config())
             .await
             .map_err(|error| {
                 self.unavailable("the runtime shuts down")
                     .with_source(error)
             })??;
+        let asked = Asked::watch(&mut config);
         let name = ServerName::try_from(self.address.host().to_owned()).map_err(|error| {
             self.misconfigured(
                 "its name cannot stand in a certificate",
@@ -140,7 +151,10 @@ impl Dialer {
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err(self.no_http2());
         }
-        Ok(Box::new(stream))
+        Ok(Dialled {
+            stream: Box::new(stream),
+            asked_for_certificate: asked.was_asked(),
+        })
     }
 
     fn unreachable(&self, error: io::Error) -> Error {
@@ -200,7 +214,8 @@ impl Dialer {
         const CHECK_CLOCK: &str = "renew it, if this machine's clock is right";
         let host = self.address.host();
         match error {
-            CertificateError::UnknownIssuer => self.misconfigured(
+            // The latter: of a CA that has the same name and another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => self.misconfigured(
                 "its certificate comes from no CA that this client trusts",
                 &format!("name its CA by {CA_VARIABLE} or TlsConfig::roots_file"),
             ),
@@ -264,3 +279,6 @@ impl Dialer {
 pub(super) fn rustls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
+
+#[cfg(all(test, feature = "authenticator"))]
+mod tests;

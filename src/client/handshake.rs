@@ -59,6 +59,7 @@ pub(crate) struct Handshake {
 struct Stream {
     requests: mpsc::Sender<v2::AuthenticateRequest>,
     responses: Streaming<v2::AuthenticateResponse>,
+    connection: Connection,
     runtime: Handle,
 }
 
@@ -131,8 +132,7 @@ impl Handshake {
         let lost = |status: tonic::Status| {
             if status::is_lost(&status) {
                 let dialer = client.0.lanes.dialer();
-                let answered = connection.has_answered();
-                Failure::Lost(status::lost(&status, Hop::Authenticator, dialer, answered))
+                Failure::Lost(status::lost(Hop::Authenticator, dialer, connection))
             } else {
                 Failure::Final(status::answered(&status, Hop::Handshake))
             }
@@ -164,6 +164,7 @@ impl Handshake {
                     stream: Some(Stream {
                         requests,
                         responses,
+                        connection: connection.clone(),
                         runtime: Handle::current(),
                     }),
                     client: client.clone(),
@@ -275,13 +276,14 @@ impl Handshake {
             })) => Ok(answer),
             Ok(_) => Err(unexpected("no answer")),
             Err(status) => {
-                self.stream = None;
                 let dialer = self.client.0.lanes.dialer();
-                Err(if status::is_lost(&status) {
-                    status::lost(&status, Hop::Handshake, dialer, true)
+                let error = if status::is_lost(&status) {
+                    status::lost(Hop::Handshake, dialer, &stream.connection)
                 } else {
                     status::answered(&status, Hop::Handshake)
-                })
+                };
+                self.stream = None;
+                Err(error)
             }
         }
     }
@@ -291,6 +293,7 @@ impl Handshake {
             requests,
             mut responses,
             runtime,
+            ..
         }) = self.stream.take()
         else {
             return;

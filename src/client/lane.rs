@@ -9,7 +9,7 @@ use std::{
     fmt, io,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -27,7 +27,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::{
     backoff::Backoff,
-    dial::{Dialer, Stream},
+    dial::{Dialer, Stream, rustls_error},
     flight::SingleFlight,
     session::Session,
 };
@@ -76,6 +76,9 @@ pub(super) struct Connection {
 struct ConnectionState {
     closed: AtomicBool,
     answered: AtomicBool,
+    asked_for_certificate: bool,
+    /// HTTP/2 would make a mere text of it.
+    tls_failure: OnceLock<rustls::Error>,
 }
 
 impl Lanes {
@@ -150,10 +153,13 @@ impl Lanes {
     }
 
     async fn dial_once(&self) -> Result<Connection> {
-        let stream = self.dialer.dial().await?;
-        let state = Arc::new(ConnectionState::default());
+        let dialled = self.dialer.dial().await?;
+        let state = Arc::new(ConnectionState {
+            asked_for_certificate: dialled.asked_for_certificate,
+            ..ConnectionState::default()
+        });
         let watched = Watched {
-            stream,
+            stream: dialled.stream,
             state: Arc::clone(&state),
         };
         let channel = self
@@ -242,6 +248,16 @@ impl Connection {
         self.state.answered.load(Ordering::Relaxed)
     }
 
+    /// The Authenticator wanted to see a client certificate.
+    pub(super) fn was_asked_for_certificate(&self) -> bool {
+        self.state.asked_for_certificate
+    }
+
+    /// The TLS failure that ended it, if one did.
+    pub(super) fn tls_failure(&self) -> Option<&rustls::Error> {
+        self.state.tls_failure.get()
+    }
+
     fn is_closed(&self) -> bool {
         self.state.closed.load(Ordering::Relaxed)
     }
@@ -295,7 +311,13 @@ impl AsyncRead for Watched {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let Poll::Ready(Err(error)) = &read
+            && let Some(failure) = rustls_error(error)
+        {
+            let _ = self.state.tls_failure.set(failure.clone());
+        }
+        read
     }
 }
 

@@ -26,6 +26,8 @@ mod information;
 mod lane;
 mod session;
 mod status;
+#[cfg(all(test, feature = "authenticator"))]
+mod testing;
 mod tls;
 
 use std::{
@@ -131,7 +133,9 @@ impl AuthClient {
     /// # Errors
     /// Whatever stands between: the [hop](crate::Error::hop) says where.
     pub async fn authenticate(&self) -> Result<()> {
-        let deadline = Instant::now() + self.0.sessions.timeout();
+        // The attempt has a time of its own and says what it was spent on. After a failure there is
+        // the backoff to wait for.
+        let deadline = Instant::now() + self.0.sessions.timeout() * 2;
         self.session(deadline).await
     }
 

@@ -258,5 +258,5 @@ async fn within<T>(deadline: Instant, late: Error, work: impl Future<Output = T>
     timeout_at(deadline, work).await.map_err(|_| late)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "authenticator"))]
 mod tests;

@@ -1,10 +1,10 @@
 //! What a gRPC status means to an application.
 
-use std::{error::Error as StdError, io};
+use std::error::Error as _;
 
 use tonic::{Code, Status};
 
-use super::dial::{Dialer, rustls_error};
+use super::{dial::Dialer, lane::Connection};
 use crate::error::{Error, Hop, Kind, printable};
 
 const REQUEST_ID: &str = "x-approzium-request-id";
@@ -69,34 +69,25 @@ pub(super) fn answered(status: &Status, hop: Hop) -> Error {
 
 /// Why the connection broke, if [`is_lost`]. An Authenticator that has never answered on it is
 /// perhaps none.
-pub(super) fn lost(status: &Status, hop: Hop, dialer: &Dialer, has_answered: bool) -> Error {
-    let cause = causes(status)
-        .find_map(|cause| cause.downcast_ref::<io::Error>())
-        .map(|error| (error.kind(), rustls_error(error)));
-    match cause {
+pub(super) fn lost(hop: Hop, dialer: &Dialer, connection: &Connection) -> Error {
+    if let Some(failure) = connection.tls_failure() {
         // Under TLS 1.3 the Authenticator judges the client's certificate after the handshake.
-        Some((_, Some(tls))) => dialer.explain(tls),
-        _ if !has_answered => {
-            let help = if dialer.is_plaintext() {
-                "does it expect TLS, or is this not its gRPC port?"
-            } else {
-                "is this its gRPC port, and does it ask for a client certificate?"
-            };
-            dialer
-                .unavailable("it closed the connection before it answered anything")
-                .with_help(help)
-        }
-        Some((kind, None)) => Error::new(
-            Kind::Unavailable,
-            hop,
-            format!("the connection to {} was lost ({kind})", dialer.address()),
-        ),
-        None => Error::new(
-            Kind::Unavailable,
-            hop,
-            format!("the connection to {} was lost", dialer.address()),
-        ),
+        return dialer.explain(failure);
     }
+    if connection.has_answered() {
+        let what = format!("the connection to {} was lost", dialer.address());
+        return Error::new(Kind::Unavailable, hop, what);
+    }
+    dialer
+        .unavailable("it closed the connection before it answered anything")
+        .with_help(if dialer.is_plaintext() {
+            "does it expect TLS, or is this not its gRPC port?"
+        } else if connection.was_asked_for_certificate() {
+            "it asks for a client certificate: give one that it trusts, by \
+             TlsConfig::client_certificate_files"
+        } else {
+            "is this its gRPC port?"
+        })
 }
 
 fn request_id(status: &Status) -> Option<String> {
@@ -110,19 +101,6 @@ pub(super) fn is_request_id(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-}
-
-/// The chain of causes, looked into where an IO error wraps another.
-fn causes<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(error.source(), |error: &&'a (dyn StdError + 'static)| {
-        let error: &'a (dyn StdError + 'static) = *error;
-        error.source().or_else(|| {
-            let inner = error.downcast_ref::<io::Error>()?.get_ref()?;
-            Some(inner as &(dyn StdError + 'static))
-        })
-    })
 }
 
 #[cfg(test)]

@@ -1,10 +1,19 @@
 //! TLS to the Authenticator.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, RootCertStore, SignatureScheme,
+    client::ResolvesClientCert,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    sign::CertifiedKey,
 };
 
 use crate::{
@@ -131,6 +140,48 @@ impl TlsConfig {
             );
         }
         Ok(store)
+    }
+}
+
+/// Notes that the Authenticator asked for a client certificate: if it does not like the answer, all
+/// that may be seen of it is a connection that closes.
+#[derive(Debug)]
+pub(super) struct Asked {
+    resolver: Arc<dyn ResolvesClientCert>,
+    asked: AtomicBool,
+}
+
+impl Asked {
+    pub(super) fn watch(config: &mut ClientConfig) -> Arc<Self> {
+        let asked = Arc::new(Asked {
+            resolver: Arc::clone(&config.client_auth_cert_resolver),
+            asked: AtomicBool::new(false),
+        });
+        config.client_auth_cert_resolver = Arc::clone(&asked) as _;
+        asked
+    }
+
+    pub(super) fn was_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl ResolvesClientCert for Asked {
+    fn resolve(
+        &self,
+        root_hint_subjects: &[&[u8]],
+        schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        self.resolver.resolve(root_hint_subjects, schemes)
+    }
+
+    fn only_raw_public_keys(&self) -> bool {
+        self.resolver.only_raw_public_keys()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.resolver.has_certs()
     }
 }
 

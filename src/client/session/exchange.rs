@@ -141,10 +141,9 @@ impl Exchange<'_> {
         match within(self.deadline, timed_out, answer).await? {
             Ok(answer) => Ok(answer),
             Err(status) if status::is_lost(&status) => Err(Failure::Lost(status::lost(
-                &status,
                 Hop::Authenticator,
                 self.sessions.lanes.dialer(),
-                self.connection.has_answered(),
+                self.connection,
             ))),
             Err(status) => Err(status::answered(&status, Hop::Session).into()),
         }
@@ -152,7 +151,10 @@ impl Exchange<'_> {
 }
 
 /// Checks a grant. The session ends with the token, or with the credentials that proved it.
-fn session(grant: v2::SessionGrant, of_credentials: Option<Duration>) -> Result<Session> {
+pub(super) fn session(
+    grant: v2::SessionGrant,
+    of_credentials: Option<Duration>,
+) -> Result<Session> {
     let now = Instant::now();
     let token = Secret::from(grant.session_token);
     let granted = grant
