@@ -338,13 +338,21 @@ fn share(deadline: Instant, left: usize) -> Instant {
     now + deadline.saturating_duration_since(now) / left
 }
 
-/// Goes on after a failure unless it is final. What a database said is not forgotten for a host
-/// that cannot be reached.
+/// Goes on after a failure unless it is final. Of several failures the last one is kept, but what
+/// a database said is not forgotten for a host that cannot be reached.
 fn keep(failed: &mut Option<Error>, error: Error) -> Result<()> {
+    let weight = |error: &Error| match error.kind() {
+        Kind::Database(_) => 2,
+        Kind::Unavailable | Kind::Timeout => 0,
+        _ => 1,
+    };
     if failure::is_final(&error) {
         return Err(error);
     }
-    if !failed.as_ref().is_some_and(Error::is_database) || error.is_database() {
+    if failed
+        .as_ref()
+        .is_none_or(|kept| weight(kept) <= weight(&error))
+    {
         *failed = Some(error);
     }
     Ok(())

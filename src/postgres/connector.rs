@@ -85,13 +85,14 @@ impl Connector {
         driver
             .connect_timeout(config.get_connect_timeout())
             .load_balance_hosts(config.driver().get_load_balance_hosts());
+        let dialled_by_address = !config.driver().get_hostaddrs().is_empty();
         let mut ports = HashMap::new();
         for endpoint in config.endpoints()? {
             match endpoint.address {
-                Address::Name => {}
-                Address::Ip(address) => {
+                Address::Ip(address) if dialled_by_address => {
                     driver.hostaddr(address);
                 }
+                Address::Ip(_) | Address::Name => {}
                 #[cfg(unix)]
                 Address::Unix(_) => {
                     return Err(Error::configuration(

@@ -24,10 +24,7 @@ mod delegate;
 mod exchange;
 
 use bytes::Bytes;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::config::ChannelBinding;
 
 pub(super) use self::delegate::{Delegate, Report};
@@ -275,10 +272,9 @@ impl Session<'_> {
             .into());
         }
 
-        let deadline = exchange.deadline();
-        let (handshake, mut phase) = self.open(startup).await?;
+        let (handshake, mut phase) = self.open(exchange, startup).await?;
         let start = handshake.scram_start(offered, tls, end_point, required);
-        let (mechanism, client_first) = phase.within(deadline, start).await?;
+        let (mechanism, client_first) = phase.answer(exchange, start).await?;
         let known = [Mechanism::ScramSha256, Mechanism::ScramSha256Plus]
             .iter()
             .any(|known| known.as_str() == mechanism);
@@ -293,7 +289,7 @@ impl Session<'_> {
             return Err(broken("no server-first-message in the SCRAM exchange").into());
         };
         let answer = handshake.scram_server_first(&server_first);
-        let client_final = phase.within(deadline, answer).await?;
+        let client_final = phase.answer(exchange, answer).await?;
         phase.finish();
         exchange
             .send(&sasl_response(&client_final.message).map_err(unsendable)?)
@@ -330,9 +326,9 @@ impl Session<'_> {
             )
             .into());
         }
-        let (handshake, mut phase) = self.open(startup).await?;
+        let (handshake, mut phase) = self.open(exchange, startup).await?;
         let answer = handshake.md5(salt);
-        let response = phase.within(exchange.deadline(), answer).await?;
+        let response = phase.answer(exchange, answer).await?;
         phase.finish();
         exchange
             .send(&password_message(&response).map_err(unsendable)?)
@@ -341,12 +337,19 @@ impl Session<'_> {
     }
 
     /// The Authenticator is asked now, or was when the dial began.
-    async fn open(&mut self, startup: &StartupMessage) -> Result<(&mut Handshake, Answering)> {
+    async fn open<S>(
+        &mut self,
+        exchange: &mut Exchange<S>,
+        startup: &StartupMessage,
+    ) -> Result<(&mut Handshake, Answering), Stop>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let delegate = self
             .delegate
             .take()
             .ok_or_else(|| broken("a second challenge"))?;
-        let (handshake, phase) = delegate.open(startup, self.span).await?;
+        let (handshake, phase) = exchange.beside(delegate.open(startup, self.span)).await?;
         Ok((self.handshake.insert(handshake), Answering(Some(phase))))
     }
 }
@@ -355,13 +358,17 @@ impl Session<'_> {
 struct Answering(Option<PhaseSpan>);
 
 impl Answering {
-    async fn within<T>(
+    async fn answer<S, T>(
         &mut self,
-        deadline: Instant,
+        exchange: &mut Exchange<S>,
         answer: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        let answer = delegate::within(deadline, answer).await;
-        if let Err(error) = &answer
+    ) -> Result<T, Stop>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let answer = delegate::within(exchange.deadline(), answer);
+        let answer = exchange.beside(answer).await;
+        if let Err(Stop::Failed(error)) = &answer
             && let Some(phase) = self.0.take()
         {
             phase.fail(error);

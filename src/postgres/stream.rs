@@ -15,6 +15,7 @@ use std::{
     future::Future,
     io::{self, IoSlice},
     pin::Pin,
+    sync::{Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -42,7 +43,8 @@ enum State<S> {
         packet: BytesMut,
         login: Box<Login>,
     },
-    LoggingIn(LoginFuture<S>),
+    /// Never locked: the mutex makes the stream `Sync`, as pools demand of it.
+    LoggingIn(Mutex<LoginFuture<S>>),
     Open {
         transport: Transport<S>,
         /// Read by the login, for the driver.
@@ -108,7 +110,7 @@ where
         };
         self.0 = match StartupPacket::read(&mut packet) {
             Ok(Some(StartupPacket::Startup(startup))) => {
-                State::LoggingIn(Box::pin(login.run(transport, startup)))
+                State::LoggingIn(Mutex::new(Box::pin(login.run(transport, startup))))
             }
             Ok(Some(StartupPacket::CancelRequest(cancel))) => State::Open {
                 transport,
@@ -127,6 +129,7 @@ where
     /// Drives the login; ready when there is none under way.
     fn poll_login(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let State::LoggingIn(login) = &mut self.0 {
+            let login = login.get_mut().unwrap_or_else(PoisonError::into_inner);
             self.0 = match ready!(login.as_mut().poll(cx)) {
                 Ok(LoggedIn { transport, unread }) => State::Open {
                     transport,
@@ -191,6 +194,10 @@ where
                     }
                     let replayed = unread.len().min(buffer.remaining());
                     buffer.put_slice(&unread.split_to(replayed));
+                    if unread.is_empty() {
+                        // Lets go of the login's memory.
+                        *unread = Bytes::new();
+                    }
                     return Poll::Ready(Ok(()));
                 }
                 State::First { .. } => {

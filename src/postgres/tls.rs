@@ -78,12 +78,12 @@ impl TlsPolicy {
             if self.optional {
                 return Ok(Transport::Plain(stream));
             }
-            return Err(failure("the database has no TLS").with_help(
+            return Err(unfit("the database has no TLS").with_help(
                 "turn it on there, or say sslmode=prefer or disable if the network is trusted",
             ));
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|error| {
-            failure(format!(
+            Error::configuration(format!(
                 "{} cannot be verified as a host name",
                 printable(host)
             ))
@@ -102,7 +102,7 @@ impl TlsPolicy {
     fn check_alpn<S>(&self, stream: &TlsStream<S>) -> Result<()> {
         let agreed = stream.get_ref().1.alpn_protocol() == Some(ALPN);
         if self.negotiation == SslNegotiation::Direct && !agreed {
-            return Err(failure("the server did not agree on the protocol (ALPN)")
+            return Err(unfit("the server did not agree on the protocol (ALPN)")
                 .with_help("sslnegotiation=direct needs PostgreSQL 17 or later"));
         }
         Ok(())
@@ -128,12 +128,9 @@ where
             "the database answered the request for TLS with an error",
         )
         .with_help("its log says which; the text came in the clear and is not shown")),
-        Err(error) => Err(Error::new(
-            Kind::Protocol,
-            Hop::DatabaseConnection,
-            "the answer to the request for TLS is not PostgreSQL's",
-        )
-        .with_source(error)),
+        Err(error) => {
+            Err(unfit("the answer to the request for TLS is not PostgreSQL's").with_source(error))
+        }
     }
 }
 
@@ -246,7 +243,10 @@ fn handshake_failed(error: std::io::Error, host: &str, negotiation: SslNegotiati
             format!("the certificate is not for {}", printable(host)),
             "connect by a name that its subjectAltName holds; sslmode=verify-ca checks no name",
         ),
-        Some(Tls::InvalidCertificate(CertificateError::UnknownIssuer)) => (
+        // A bad signature: an authority of the same name, but not the same.
+        Some(Tls::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => (
             "the certificate is of an authority that is not trusted".to_owned(),
             "name the database's authority with sslrootcert=/path/ca.pem",
         ),
@@ -270,6 +270,11 @@ fn handshake_failed(error: std::io::Error, host: &str, negotiation: SslNegotiati
     Error::new(kind, Hop::DatabaseConnection, message)
         .with_help(help)
         .with_source(error)
+}
+
+/// Another attempt would not change it.
+fn unfit(message: &'static str) -> Error {
+    Error::new(Kind::Protocol, Hop::DatabaseConnection, message)
 }
 
 fn failure(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {

@@ -53,6 +53,9 @@ const TOTAL_LENGTH_LIMIT: usize = 1024 * 1024;
 /// One ErrorResponse, as of an extension that has much to say, or one parameter.
 const SESSION_MESSAGE_LENGTH_LIMIT: usize = 64 * 1024;
 
+/// What a login's answer usually fits into, in bytes.
+const READ_LENGTH: usize = 2 * 1024;
+
 impl<S> Exchange<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -92,6 +95,22 @@ where
             .await
             .map_err(|_| failure::timeout("the login at the database"))?
             .map_err(lost)
+    }
+
+    /// Waits for the Authenticator's answer, while the database should wait too. What the database
+    /// says meanwhile (that it is shutting down, that this takes too long) is what counts.
+    pub(super) async fn beside<T>(
+        &mut self,
+        answer: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Stop> {
+        tokio::select! {
+            biased;
+            interruption = self.authentication() => match interruption {
+                Err(stop) => Err(stop),
+                Ok(_) => Err(broken("the database did not wait for an answer").into()),
+            },
+            answer = answer => Ok(answer?),
+        }
     }
 
     /// The next authentication request. AuthenticationOk is kept for the driver.
@@ -162,6 +181,7 @@ where
             if let Some(frame) = Frame::read(&mut self.input, limit).map_err(malformed)? {
                 return Ok(frame);
             }
+            self.input.reserve(READ_LENGTH);
             let read = self.transport.read_buf(&mut self.input);
             if read.await.map_err(lost)? == 0 {
                 return Err(Error::new(
@@ -185,6 +205,16 @@ fn accept(version: &NegotiateProtocolVersion) -> Result<(), Error> {
 }
 
 fn lost(error: std::io::Error) -> Error {
+    // In TLS 1.3 the server looks at a client's certificate after the handshake.
+    if let Some(rustls::Error::AlertReceived(alert)) = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+    {
+        let message = format!("the database ended TLS: {alert:?}");
+        return Error::new(Kind::Protocol, Hop::DatabaseConnection, message)
+            .with_help("it may not like the client certificate: see sslcert and sslkey")
+            .with_source(error);
+    }
     Error::new(
         Kind::Unavailable,
         Hop::DatabaseLogin,
