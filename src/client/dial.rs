@@ -62,11 +62,8 @@ impl Dialer {
         let deadline = Instant::now() + self.timeout;
         let addresses = self.resolve(deadline).await?;
         let socket = self.connect(&addresses, deadline).await?;
-        // Small messages, each waited for.
-        socket.set_nodelay(true).map_err(|error| {
-            self.unavailable("the connection broke at once")
-                .with_source(error)
-        })?;
+        // Small messages, each waited for: without it they are late, not wrong.
+        let _ = socket.set_nodelay(true);
         match &self.tls {
             None => Ok(Dialled {
                 stream: Box::new(socket),
@@ -196,6 +193,7 @@ impl Dialer {
                 | AlertDescription::CertificateExpired
                 | AlertDescription::CertificateUnknown
                 | AlertDescription::UnknownCA
+                | AlertDescription::DecryptError
                 | AlertDescription::AccessDenied),
             ) => self.misconfigured(
                 &format!("it does not accept this client's certificate ({alert:?})"),

@@ -144,8 +144,8 @@ async fn tells_plaintext_from_tls_and_grpc_from_http() {
 
 #[tokio::test]
 async fn nothing_there_and_nothing_said() {
-    let gone = Server::start(&Behaviour::good());
-    let address = gone.address();
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = gone.local_addr().unwrap();
     drop(gone);
     let error = failure(client(&format!("http://{address}"))).await;
     assert_says(&error, &["nothing listens there", "running"]);
