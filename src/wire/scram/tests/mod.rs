@@ -1,5 +1,7 @@
 mod interoperability;
-mod refusals;
+mod mechanisms;
+mod server_final;
+mod server_first;
 mod vectors;
 
 use super::{ChannelBinding, ClientFirst, Limits};
