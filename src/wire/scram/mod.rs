@@ -31,6 +31,16 @@
 //! assert!(client_final.message().starts_with(b"c=biws,r="));
 //! # Ok::<_, approzium::wire::scram::Error>(())
 //! ```
+//!
+//! A state that has been used is gone, whether the step succeeded or not:
+//!
+//! ```compile_fail,E0382
+//! use approzium::wire::scram::{ChannelBinding, ClientFirst, Limits};
+//!
+//! let client_first = ClientFirst::new(ChannelBinding::NotSupported, [7; 18]);
+//! let refused = client_first.server_first(b"r=another,s=c2FsdA==,i=4096", &Limits::default());
+//! let again = client_first.server_first(b"r=yet another,s=c2FsdA==,i=4096", &Limits::default());
+//! ```
 
 mod attributes;
 mod client_final;

@@ -30,7 +30,8 @@ fn saslprep(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     if mapped.is_empty() || mapped.contains(is_prohibited) || is_bidirectional_mix(&mapped) {
         return None;
     }
-    // NFKC can lengthen a text by up to 11 times its UTF-8 bytes; reserved, so that no buffer is left behind unwiped.
+    // NFKC makes at most 11 times as many bytes of a text. They are reserved, as a buffer that
+    // grows leaves its old one behind unwiped.
     let mut normalised = Zeroizing::new(Vec::with_capacity(11 * mapped.len()));
     let mut buffer = Zeroizing::new([0; 4]);
     for character in mapped.nfkc() {
@@ -39,10 +40,9 @@ fn saslprep(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     Some(normalised)
 }
 
-/// RFC 4013, sections 2.3 and 2.5.
+/// RFC 4013, sections 2.3 and 2.5. Its spaces are gone already, and surrogates are no `char`s.
 fn is_prohibited(character: char) -> bool {
-    tables::non_ascii_space_character(character)
-        || tables::ascii_control_character(character)
+    tables::ascii_control_character(character)
         || tables::non_ascii_control_character(character)
         || tables::private_use(character)
         || tables::non_character_code_point(character)

@@ -31,7 +31,8 @@ impl ServerFirst {
         let iterations = attributes.expect('i')?;
         attributes.extensions()?;
 
-        if !nonce.bytes().all(is_printable) {
+        // `printable` of RFC 5802 is visible ASCII without the comma, at which the attribute ended.
+        if !nonce.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Error::NonceNotPrintable);
         }
         match nonce.strip_prefix(client_nonce) {
@@ -104,11 +105,6 @@ impl fmt::Debug for ServerFirst {
             .field("iterations", &self.iterations)
             .finish_non_exhaustive()
     }
-}
-
-/// `printable` of RFC 5802: visible ASCII without the comma.
-fn is_printable(byte: u8) -> bool {
-    byte.is_ascii_graphic() && byte != b','
 }
 
 /// `posit-number` of RFC 5802: no sign, no leading zero.

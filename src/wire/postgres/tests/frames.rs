@@ -53,6 +53,29 @@ fn what_follows_a_message_stays_in_the_buffer() {
     assert_eq!(&buffer[..], b"S\0\0\0\x0aa\0b\0Z");
 }
 
+#[test]
+fn a_part_of_a_message_is_no_message() {
+    for whole in [
+        &b"R\0\0\0\x08\0\0\0\0"[..],
+        b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0",
+        b"E\0\0\0\x0cC28P01\0\0",
+        b"Z\0\0\0\x04",
+    ] {
+        assert!(matches!(read(whole), Ok(Some(_))), "{whole:?}");
+        for length in 0..whole.len() {
+            let mut part = BytesMut::from(&whole[..length]);
+            assert_eq!(
+                BackendMessage::read(&mut part, MAX_LOGIN_MESSAGE_LENGTH),
+                Ok(None)
+            );
+            assert_eq!(part, whole[..length]);
+        }
+    }
+    let mut startup = BytesMut::from(&SSL_REQUEST[..7]);
+    assert_eq!(StartupPacket::read(&mut startup), Ok(None));
+    assert_eq!(startup, SSL_REQUEST[..7]);
+}
+
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

@@ -64,6 +64,27 @@ proptest! {
         prop_assert!(server.verify(str::from_utf8(client_final.message()).unwrap()).is_some());
     }
 
+    /// A challenge that was changed on its way is refused, or the server refuses its proof.
+    #[test]
+    fn a_changed_challenge_makes_no_login(position: proptest::sample::Index, byte in " |[!-~]|\\PC") {
+        let client_first = ClientFirst::new(ChannelBinding::NotOffered, [9; 18]);
+        let mut server = Server::new(b"pencil", vec![7; 16], 9);
+        let text = String::from_utf8(client_first.message().to_vec()).unwrap();
+        let challenge = server.challenge(&text, "server", ",x=y");
+        let position = position.index(challenge.len());
+        let mut changed = challenge.clone();
+        changed.replace_range(position..=position, &byte);
+        prop_assume!(changed != challenge);
+        if let Ok(server_first) =
+            client_first.server_first(changed.as_bytes(), &few_iterations())
+        {
+            let keys = Keys::derive(b"pencil", server_first.salt(), server_first.iterations());
+            let client_final = server_first.client_final(&keys).unwrap();
+            let message = str::from_utf8(client_final.message()).unwrap();
+            prop_assert_eq!(server.verify(message), None);
+        }
+    }
+
     /// A different password, and nothing else, makes the proof and the signature wrong.
     #[test]
     fn another_password_is_refused_on_both_sides(password in "[a-z]{1,9}", other in "[A-Z]{1,9}") {

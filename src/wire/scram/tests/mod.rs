@@ -3,6 +3,7 @@ mod mechanisms;
 mod server_final;
 mod server_first;
 mod vectors;
+mod verifiers;
 
 use super::{ChannelBinding, ClientFirst, Limits};
 
