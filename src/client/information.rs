@@ -5,10 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::AuthClient;
-use crate::identity::{Arn, Principal};
+use crate::{
+    attribution::{self, Attribution},
+    identity::{Arn, Principal},
+};
 
 /// What is known about a client, its identity and the place where it runs: see
 /// [`AuthClient::attribution_info`].
+///
+/// The place is what [`attribution::current`] has found by now: nothing before it was first asked,
+/// which the first connection does by itself unless
+/// [told otherwise](super::AuthClientBuilder::attribution).
 ///
 /// Serialized it is one flat object: the keys of the original Approzium in its order
 /// (`authenticator_address`, `iam_arn`, `authenticated`, `num_connections`, and on EC2
@@ -49,16 +56,19 @@ impl AttributionInfo {
     pub(super) fn of(client: &AuthClient) -> Self {
         let iam_arn = client.iam_arn();
         let iam_role = iam_arn.as_deref().and_then(role);
+        let known = attribution::known();
+        let known = known.as_deref();
+        let owned = |text: Option<&str>| text.map(str::to_owned);
         AttributionInfo {
             authenticator_address: client.authenticator_address().to_owned(),
             authenticated: iam_arn.is_some(),
             iam_arn,
             num_connections: client.num_connections(),
-            ec2_public_hostname: None,
-            ec2_public_ipv4: None,
-            ec2_instance_id: None,
+            ec2_public_hostname: owned(known.and_then(Attribution::ec2_public_hostname)),
+            ec2_public_ipv4: owned(known.and_then(Attribution::ec2_public_ipv4)),
+            ec2_instance_id: owned(known.and_then(Attribution::ec2_instance_id)),
             iam_role,
-            attributes: BTreeMap::new(),
+            attributes: known.map(Attribution::claims).unwrap_or_default(),
         }
     }
 
@@ -68,9 +78,17 @@ impl AttributionInfo {
     }
 }
 
-/// What the Authenticator's audit log is told, as far as it is known by now.
+/// What the Authenticator's audit log is told, as far as it is known by now. What is not known is
+/// asked for, for the next one's sake: a login waits for no metadata service.
 pub(super) fn told_attribution() -> HashMap<String, String> {
-    HashMap::new()
+    match attribution::known() {
+        Some(known) => known.claims().into_iter().collect(),
+        None => {
+            // Collected once, however many ask.
+            drop(tokio::spawn(attribution::current()));
+            HashMap::new()
+        }
+    }
 }
 
 fn role(arn: &str) -> Option<String> {
@@ -95,6 +113,7 @@ mod tests {
             "{shown}"
         );
         let mut info = client.attribution_info();
+        info.attributes.clear();
         info.ec2_instance_id = Some("i-0abc".to_owned());
         info.attributes
             .insert("host.id".to_owned(), "i-0abc".to_owned());
