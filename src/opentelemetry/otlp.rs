@@ -28,7 +28,7 @@
 
 use std::{env, time::Duration};
 
-use ::opentelemetry::{global, trace::TracerProvider};
+use ::opentelemetry::{Key, KeyValue, global, trace::TracerProvider};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::{
@@ -118,13 +118,13 @@ impl PipelineBuilder {
         if let Some(own) = self.resource {
             let own = own
                 .iter()
-                .map(|(key, value)| ::opentelemetry::KeyValue::new(key.clone(), value.clone()));
+                .map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
             resource = resource.with_attributes(own);
         }
         if let Some(name) = self.service_name {
             resource = resource.with_service_name(name);
         }
-        resource.build()
+        with_searchable_service(resource.build())
     }
 
     fn wants_tls(&self) -> bool {
@@ -193,6 +193,21 @@ impl Pipeline {
             Err(error) => Err(not_sent().with_source(error)),
         }
     }
+}
+
+/// Jaeger's searches demand a service, and its pages can link to a search only by attributes, among
+/// which Jaeger does not count `service.name`: so that name is there a second time.
+fn with_searchable_service(resource: Resource) -> Resource {
+    let Some(name) = resource.get(&Key::from_static_str("service.name")) else {
+        return resource;
+    };
+    let all = resource
+        .iter()
+        .map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+    Resource::builder_empty()
+        .with_attributes(all)
+        .with_attribute(KeyValue::new("approzium.service", name))
+        .build()
 }
 
 fn not_sent() -> Error {
