@@ -21,8 +21,9 @@ impl Traces {
         self.pod_uid.is_some()
     }
 
-    /// Reads both files; either may be absent and thus empty.
-    pub(super) fn read(cgroup: &str, mountinfo: &str) -> Self {
+    /// Reads both files; either may be absent and thus empty. `in_pod` says that something else
+    /// shows that this is a pod.
+    pub(super) fn read(cgroup: &str, mountinfo: &str, in_pod: bool) -> Self {
         let mut traces = Traces::default();
         for path in cgroup.lines().filter_map(|line| line.splitn(3, ':').nth(2)) {
             traces.take_cgroup(path);
@@ -34,7 +35,7 @@ impl Traces {
             }
             traces.take_kubelet_mount(&mount);
         }
-        if !traces.is_pod() && traces.container_id.is_none() {
+        if !in_pod && !traces.is_pod() && traces.container_id.is_none() {
             traces.container_id = mounts().find_map(|mount| own_hostname(&mount));
         }
         traces
@@ -243,7 +244,7 @@ mod tests {
             (format!("/docker/{}", &ID[1..]), None, None),
         ];
         for (path, container_id, pod_uid) in table {
-            let traces = Traces::read(&format!("12:cpu,cpuacct:{path}\n0::/\n"), "");
+            let traces = Traces::read(&format!("12:cpu,cpuacct:{path}\n0::/\n"), "", false);
             assert_eq!(traces.container_id.as_deref(), container_id, "{path}");
             assert_eq!(traces.pod_uid.as_deref(), pod_uid, "{path}");
         }
@@ -261,7 +262,7 @@ mod tests {
             " - ",
             "a b c d - ",
         ] {
-            assert_eq!(Traces::read(nonsense, nonsense), Traces::default());
+            assert_eq!(Traces::read(nonsense, nonsense, false), Traces::default());
         }
     }
 }

@@ -129,6 +129,11 @@ impl Collector {
 
     /// Collects: ends within the budget, and never fails.
     pub async fn collect(&self) -> Attribution {
+        // The AWS SDK's futures are large, and may come on top of a deep stack of the caller's.
+        Box::pin(self.run_probes()).await
+    }
+
+    async fn run_probes(&self) -> Attribution {
         let settings = &self.settings;
         let watch = Watch {
             begun: Instant::now(),
@@ -261,5 +266,70 @@ impl Watch {
             why_not,
             took: begun.elapsed(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_found_before_the_budget_ran_out_stays_found() {
+        let watch = Watch {
+            begun: Instant::now(),
+            budget: Duration::from_millis(300),
+        };
+        let findings = Findings::default();
+        let probe = watch
+            .over("ec2", &findings, async {
+                findings.put(keys::HOST_ID, "i-0abc");
+                std::future::pending().await
+            })
+            .await;
+        assert_eq!(probe.found(), [keys::HOST_ID]);
+        assert_eq!(probe.why_not(), Some("the budget of 300ms ran out"));
+        assert_eq!(watch.begun.elapsed().as_millis(), 300);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_budget_at_all_finds_nothing_and_fails_nothing() {
+        let attribution = Collector::builder()
+            .budget(Duration::ZERO)
+            .environment([("AWS_EC2_METADATA_DISABLED", "true")])
+            .build()
+            .collect()
+            .await;
+        assert_eq!(attribution.probes().len(), 5);
+    }
+
+    #[test]
+    fn the_collection_is_light_on_the_stack() {
+        let size = size_of_val(&Collector::default().collect());
+        assert!(size < 1024, "{size} bytes");
+    }
+
+    #[tokio::test]
+    async fn a_verified_identity_asks_nobody_and_wins() {
+        let arn = "arn:aws:sts::111122223333:assumed-role/checkout/pod-7";
+        let attribution = Collector::builder()
+            .root("/nonexistent")
+            .environment([
+                ("AWS_EC2_METADATA_DISABLED", "true"),
+                ("AWS_ROLE_ARN", "arn:aws:iam::444455556666:role/other"),
+                ("AWS_WEB_IDENTITY_TOKEN_FILE", "/token"),
+            ])
+            .verified_iam_arn(arn)
+            .build()
+            .collect()
+            .await;
+        let iam = attribution.iam().unwrap();
+        assert_eq!((iam.arn(), iam.account()), (arn, "111122223333"));
+        assert_eq!(
+            (iam.role(), iam.session()),
+            (Some("checkout"), Some("pod-7"))
+        );
+        assert!(iam.is_verified());
+        assert_eq!(attribution.text(keys::IAM_ROLE), Some("checkout"));
+        assert!(attribution.claims().is_empty());
     }
 }

@@ -9,7 +9,12 @@ pub(super) async fn traces(machine: &Machine) -> Traces {
         machine.read("proc/self/cgroup"),
         machine.read("proc/self/mountinfo"),
     );
-    Traces::read(&cgroup.unwrap_or_default(), &mountinfo.unwrap_or_default())
+    let in_pod = machine.variable("KUBERNETES_SERVICE_HOST").is_some();
+    Traces::read(
+        &cgroup.unwrap_or_default(),
+        &mountinfo.unwrap_or_default(),
+        in_pod,
+    )
 }
 
 pub(super) async fn probe(machine: &Machine, findings: &Findings) -> Result<(), String> {

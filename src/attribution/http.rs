@@ -78,6 +78,13 @@ impl Endpoint {
         self.send(Method::PUT, path, headers, cap).await
     }
 
+    fn target(&self, path: &str) -> String {
+        match format!("{}{path}", self.path) {
+            target if target.is_empty() => "/".to_owned(),
+            target => target,
+        }
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -99,7 +106,7 @@ impl Endpoint {
         let broken = |error: &dyn fmt::Display| Failure::Broken(printable(&error.to_string()));
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("{}{path}", self.path))
+            .uri(self.target(path))
             .header(header::HOST, format!("{}:{}", self.host, self.port))
             .header(
                 header::USER_AGENT,

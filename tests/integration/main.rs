@@ -10,4 +10,5 @@
     reason = "a test that fails should fail loudly"
 )]
 
+mod attribution;
 mod identity;
