@@ -6,6 +6,7 @@ use ::opentelemetry::Context;
 use tokio::{
     runtime::Handle,
     sync::mpsc,
+    task::JoinHandle,
     time::{Instant, timeout, timeout_at},
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -247,7 +248,16 @@ impl Handshake {
 
     /// Tells the Authenticator how the login ended. Never waits.
     pub(crate) fn outcome(mut self, outcome: Outcome) {
-        self.finish(outcome);
+        drop(self.finish(outcome));
+    }
+
+    /// As [`outcome`](Self::outcome), but waits until the Authenticator has noted it: what it
+    /// learns from a wrong password is for the next handshake.
+    pub(crate) async fn outcome_noted(mut self, outcome: Outcome) {
+        if let Some(noted) = self.finish(outcome) {
+            // Late or not, there is nothing to be done about it.
+            let _ = timeout_at(self.deadline, noted).await;
+        }
     }
 
     async fn exchange(&mut self, request: Request) -> Result<Response> {
@@ -288,30 +298,24 @@ impl Handshake {
         }
     }
 
-    fn finish(&mut self, outcome: Outcome) {
-        let Some(Stream {
+    fn finish(&mut self, outcome: Outcome) -> Option<JoinHandle<()>> {
+        let Stream {
             requests,
             mut responses,
             runtime,
             ..
-        }) = self.stream.take()
-        else {
-            return;
-        };
-        if requests
+        } = self.stream.take()?;
+        requests
             .try_send(request(Request::Outcome(outcome.into())))
-            .is_err()
-        {
-            return;
-        }
+            .ok()?;
         // To let go of the stream at once would take the outcome back.
-        drop(runtime.spawn(async move {
+        Some(runtime.spawn(async move {
             drop(requests);
             let ended = async { while let Ok(Some(_)) = responses.message().await {} };
             if timeout(FAREWELL, ended).await.is_err() {
                 ::tracing::debug!("the Authenticator did not end a handshake after its outcome");
             }
-        }));
+        }))
     }
 
     fn unexpected(&self, what: &str) -> Error {
@@ -329,7 +333,7 @@ impl Handshake {
 
 impl Drop for Handshake {
     fn drop(&mut self) {
-        self.finish(Outcome::Cancelled);
+        drop(self.finish(Outcome::Cancelled));
     }
 }
 

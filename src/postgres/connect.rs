@@ -18,7 +18,7 @@ use super::{
     connection::{Connection, Driver},
     connector::{Connect, Denial, Once, Tracing},
     failure,
-    login::{Delegate, Login, Policy, Report},
+    login::{Delegate, INVALID_PASSWORD, Login, Policy, Report},
     tls::TlsPolicy,
 };
 use crate::{
@@ -154,7 +154,7 @@ impl Attempt<'_> {
     /// heard of the failure, so that a second connection can succeed. A third cannot.
     async fn twice_if_rotated(&self, deadline: Instant) -> Result<(Client, Connection)> {
         match self.once(deadline).await {
-            Err(error) if error.sqlstate() == Some("28P01") => {
+            Err(error) if error.sqlstate() == Some(INVALID_PASSWORD) => {
                 ::tracing::debug!(%error, "connecting once more");
                 self.once(deadline).await
             }

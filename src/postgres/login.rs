@@ -47,6 +47,9 @@ use crate::{
     },
 };
 
+/// SQLSTATE `invalid_password`: that, or no such user.
+pub(super) const INVALID_PASSWORD: &str = "28P01";
+
 /// What the application insists on in a login.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Policy {
@@ -161,7 +164,13 @@ impl Login {
             Err(Stop::Failed(error)) => return Err(error),
         };
         if let Some(handshake) = handshake {
-            handshake.outcome(outcome);
+            match &outcome {
+                // The next connection is to profit from what the Authenticator learns of it.
+                Outcome::Refused { sqlstate } if sqlstate == INVALID_PASSWORD => {
+                    handshake.outcome_noted(outcome).await;
+                }
+                _ => handshake.outcome(outcome),
+            }
         }
         let (transport, unread) = exchange.into_parts();
         Ok(LoggedIn { transport, unread })

@@ -10,6 +10,9 @@
 //! next read drives. What the driver then reads is AuthenticationOk and all that followed it, or
 //! the database's own ErrorResponse; after that the stream is the transport.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fmt,
     future::Future,
