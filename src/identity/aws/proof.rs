@@ -10,8 +10,7 @@ use time::{
 use super::{
     AwsProof, Region,
     request::{
-        BODY, CONTENT_TYPE, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN, X_APPROZIUM_AUDIENCE,
-        X_APPROZIUM_NONCE, hex, is_audience,
+        BODY, CONTENT_TYPE, X_AMZ_DATE, X_APPROZIUM_AUDIENCE, X_APPROZIUM_NONCE, hex, is_audience,
     },
 };
 use crate::{Error, Result, error::printable, identity::Rejection, secret::Secret};
@@ -159,7 +158,7 @@ impl CheckedProof {
             (X_AMZ_DATE, self.amz_date()),
         ];
         if let Some(token) = self.security_token() {
-            headers.push((X_AMZ_SECURITY_TOKEN, token));
+            headers.push(("x-amz-security-token", token));
         }
         headers.push((X_APPROZIUM_AUDIENCE, &self.audience));
         headers.push((X_APPROZIUM_NONCE, &self.nonce));
@@ -180,7 +179,7 @@ impl CheckedProof {
              x-approzium-audience;x-approzium-nonce, Signature={}",
             self.access_key_id,
             self.region.name(),
-            self.signature,
+            self.signature(),
         )
     }
 }

@@ -6,7 +6,6 @@ pub(super) const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 pub(super) const CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
 pub(super) const X_AMZ_DATE: &str = "x-amz-date";
-pub(super) const X_AMZ_SECURITY_TOKEN: &str = "x-amz-security-token";
 /// Names the Authenticator that a proof is for. Not an `x-amz-` name: those are AWS's to give
 /// meaning to.
 pub(super) const X_APPROZIUM_AUDIENCE: &str = "x-approzium-audience";
