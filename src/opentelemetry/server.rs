@@ -22,7 +22,7 @@ const REMEMBERED: usize = 8;
 /// The span of one call of the service `approzium.v2.Authenticator`.
 ///
 /// Dropped before its end, the call was cancelled.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct ServerSpan(Option<Call>);
 
 #[derive(Debug)]

@@ -1,0 +1,194 @@
+//! One line for each decision, on the target `approzium::audit`.
+//!
+//! A decision is: a session is granted or not; a proof is given for a database or not; a login
+//! ended so or so. The reason is from a closed list. What a peer wrote is escaped.
+
+use std::net::SocketAddr;
+
+use super::{metrics::Metrics, target::Target, token::Session};
+use crate::identity::{Rejection, VerifiedIdentity};
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Decision {
+    Allowed,
+    Denied,
+    /// Nobody said no: something did not work, or the client went away.
+    Failed,
+    /// How a login ended for which a proof was given.
+    Outcome,
+}
+
+impl Decision {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Decision::Allowed => "allowed",
+            Decision::Denied => "denied",
+            Decision::Failed => "failed",
+            Decision::Outcome => "outcome",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
+        /// Why it was decided so.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(crate) enum Reason {
+            $($(#[$doc])* $name,)+
+            /// A proof of identity was rejected; one of [`Rejection::REASONS`].
+            Rejected(&'static str),
+        }
+
+        impl Reason {
+            pub(crate) fn as_str(self) -> &'static str {
+                match self {
+                    $(Reason::$name => $text,)+
+                    Reason::Rejected(reason) => reason,
+                }
+            }
+
+            #[cfg(test)]
+            const OWN: &[&'static str] = &[$($text,)+];
+        }
+    };
+}
+
+reasons! {
+    SessionGranted = "session_granted",
+    ScramAnswered = "scram_answered",
+    Md5Answered = "md5_answered",
+
+    /// The client brought the database's own signature.
+    LoginVerified = "login_verified",
+    /// The client says so, and MD5 has nothing that would show it.
+    LoginReported = "login_reported",
+    /// The client says so, and the signature it brought is not the database's.
+    LoginUnproved = "login_unproved",
+    LoginRefused = "login_refused",
+    LoginCancelled = "login_cancelled",
+    /// The stream ended without a word, or none came in time.
+    LoginUnknown = "login_unknown",
+
+    TooManySessions = "too_many_sessions",
+    ProofTimeout = "proof_timeout",
+    ClientGone = "client_gone",
+    Internal = "internal",
+
+    TokenForged = "token_forged",
+    TokenExpired = "token_expired",
+    TokenOtherCertificate = "token_other_certificate",
+
+    MalformedMessage = "malformed_message",
+    MalformedTarget = "malformed_target",
+    UnsupportedSystem = "unsupported_system",
+    UnexpectedMessage = "unexpected_message",
+
+    NoRecord = "no_record",
+    NotOnRecord = "not_on_record",
+    OtherUserId = "other_user_id",
+    SecretsUnavailable = "secrets_unavailable",
+
+    /// Accepted, and then no challenge came.
+    ChallengeTimeout = "challenge_timeout",
+    ClientCancelled = "client_cancelled",
+    MalformedChallenge = "malformed_challenge",
+    IterationsOutOfBounds = "iterations_out_of_bounds",
+    MethodNotOnRecord = "method_not_on_record",
+    NoCommonMechanism = "no_common_mechanism",
+    ChannelBindingImpossible = "channel_binding_impossible",
+    CertificateNotPinned = "certificate_not_pinned",
+    SaltNotPinned = "salt_not_pinned",
+    IterationsNotPinned = "iterations_not_pinned",
+    TooManyDerivations = "too_many_derivations",
+    TooManyMd5Answers = "too_many_md5_answers",
+}
+
+impl From<&Rejection> for Reason {
+    fn from(rejection: &Rejection) -> Self {
+        Reason::Rejected(rejection.reason())
+    }
+}
+
+/// What is known of a request while it is decided on.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    pub(crate) call: &'static str,
+    pub(crate) request_id: String,
+    pub(crate) peer: SocketAddr,
+    pub(crate) client_version: String,
+    pub(crate) identity: Option<VerifiedIdentity>,
+    /// The request that verified the identity.
+    pub(crate) session: Option<String>,
+    pub(crate) target: Option<Target>,
+    /// What the client says it runs on: not verified.
+    pub(crate) attribution: Vec<(String, String)>,
+}
+
+impl Audit {
+    pub(crate) fn new(call: &'static str, request_id: String, peer: SocketAddr) -> Self {
+        Audit {
+            call,
+            request_id,
+            peer,
+            client_version: String::new(),
+            identity: None,
+            session: None,
+            target: None,
+            attribution: Vec::new(),
+        }
+    }
+
+    pub(crate) fn belongs_to(&mut self, session: &Session) {
+        self.identity = Some(session.identity.clone());
+        self.session = Some(session.request_id.clone());
+    }
+
+    /// Writes the line, and counts it.
+    pub(crate) fn decide(
+        &self,
+        metrics: &Metrics,
+        decision: Decision,
+        reason: Reason,
+        detail: Option<&str>,
+    ) {
+        metrics.decision(decision, reason);
+        let identity = self.identity.as_ref();
+        let target = self.target.as_ref();
+        // Empty fields are left out: `Option` records nothing when there is nothing.
+        ::tracing::info!(
+            target: "approzium::audit",
+            request_id = %self.request_id,
+            call = self.call,
+            decision = decision.as_str(),
+            reason = reason.as_str(),
+            iam_arn = identity.map(|identity| identity.arn.as_str()),
+            user_id = identity.map(|identity| identity.user_id.as_str()),
+            session = self.session.as_deref(),
+            peer = %self.peer,
+            dbhost = target.map(|target| ::tracing::field::debug(&target.host)),
+            dbport = target.map(|target| target.port),
+            dbuser = target.map(|target| ::tracing::field::debug(&target.user)),
+            dbname = target.map(|target| ::tracing::field::debug(&target.database)),
+            client = (!self.client_version.is_empty())
+                .then(|| ::tracing::field::debug(&self.client_version)),
+            attribution = (!self.attribution.is_empty())
+                .then(|| ::tracing::field::debug(&self.attribution)),
+            detail = detail.map(::tracing::field::debug),
+            "decision",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn reasons_are_distinct() {
+        let all: BTreeSet<_> = Reason::OWN.iter().chain(&Rejection::REASONS).collect();
+        assert_eq!(all.len(), Reason::OWN.len() + Rejection::REASONS.len());
+    }
+}

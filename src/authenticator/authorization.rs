@@ -1,0 +1,156 @@
+//! Who may use which record. Asked only about identities that are verified.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    limits::OncePer,
+    metrics::{Ending, Metrics},
+    secrets::{Admission, Freshness, Record, RecordKey, Secrets, Unavailable},
+};
+use crate::identity::VerifiedIdentity;
+
+/// How often one record may be read again because something looks like a rotation: the signs of it
+/// are in clients' hands.
+const REREAD_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Why nobody is let in. For the audit log; callers cannot tell the first three apart.
+#[derive(Clone, Debug)]
+pub(crate) enum Refused {
+    NoRecord,
+    NotOnRecord,
+    OtherUserId,
+    Unavailable(Unavailable),
+}
+
+/// Looks records up and compares identities with them.
+pub(crate) struct Authorizer {
+    secrets: Arc<dyn Secrets>,
+    rereads: OncePer<RecordKey>,
+    metrics: Arc<Metrics>,
+}
+
+impl Authorizer {
+    pub(crate) fn new(secrets: Arc<dyn Secrets>, metrics: Arc<Metrics>) -> Self {
+        Authorizer {
+            secrets,
+            rereads: OncePer::new(REREAD_INTERVAL),
+            metrics,
+        }
+    }
+
+    /// The record by which `identity` may log in: of several of the same name, the first that
+    /// admits it.
+    pub(crate) async fn authorize(
+        &self,
+        identity: &VerifiedIdentity,
+        key: &RecordKey,
+    ) -> Result<Arc<Record>, Refused> {
+        let began = Instant::now();
+        let decided = self
+            .secrets
+            .records(key, Freshness::Usual)
+            .await
+            .map_err(Refused::Unavailable)
+            .and_then(|records| decide(&records, identity));
+        let ending = match &decided {
+            Ok(_) => Ending::Ok,
+            Err(Refused::Unavailable(_)) => Ending::Failed,
+            Err(_) => Ending::Denied,
+        };
+        self.metrics.authorization(ending, began.elapsed());
+        decided
+    }
+
+    /// As [`authorize`](Self::authorize), from a record that is read again now; `None` if this
+    /// record was read again a moment ago.
+    pub(crate) async fn reread(
+        &self,
+        identity: &VerifiedIdentity,
+        key: &RecordKey,
+    ) -> Option<Result<Arc<Record>, Refused>> {
+        if !self.rereads.allow(key.clone(), Instant::now()) {
+            return None;
+        }
+        ::tracing::info!(dbhost = ?key.host(), dbuser = ?key.user(), "reading a record again");
+        let records = self.secrets.records(key, Freshness::Reread).await;
+        Some(
+            records
+                .map_err(Refused::Unavailable)
+                .and_then(|records| decide(&records, identity)),
+        )
+    }
+}
+
+fn decide(records: &[Arc<Record>], identity: &VerifiedIdentity) -> Result<Arc<Record>, Refused> {
+    let mut refused = Refused::NoRecord;
+    for record in records {
+        match record.admits(identity) {
+            Admission::Allowed => return Ok(record.clone()),
+            Admission::OtherUserId => refused = Refused::OtherUserId,
+            Admission::NotOnRecord => {
+                if matches!(refused, Refused::NoRecord) {
+                    refused = Refused::NotOnRecord;
+                }
+            }
+        }
+    }
+    Err(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authenticator::secrets::records;
+
+    fn identity(account: &str, role: &str, id: &str) -> VerifiedIdentity {
+        let arn = format!("arn:aws:sts::{account}:assumed-role/{role}/pod-1");
+        VerifiedIdentity::new(&arn, &format!("{id}:pod-1")).unwrap()
+    }
+
+    fn two_records() -> Vec<Arc<Record>> {
+        records(
+            b"
+- {dbhost: db, dbport: 5432, dbuser: app, password: one,
+   iam_arn: 'arn:aws:iam::123456789012:role/team/checkout', user_ids: [AROAFIRST]}
+- {dbhost: db, dbport: 5432, dbuser: app, password: two,
+   iam_arns: ['arn:aws:iam::123456789012:role/reporting']}
+",
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn the_first_record_that_admits_is_used() {
+        let records = two_records();
+        let password = |identity| {
+            decide(&records, &identity).map(|record| record.password.expose_secret().to_owned())
+        };
+        let checkout = password(identity("123456789012", "checkout", "AROAFIRST"));
+        assert_eq!(checkout.unwrap(), b"one");
+        let reporting = password(identity("123456789012", "reporting", "AROAANY"));
+        assert_eq!(reporting.unwrap(), b"two");
+    }
+
+    #[test]
+    fn others_are_refused_and_the_log_can_say_why() {
+        let records = two_records();
+        assert!(matches!(
+            decide(&[], &identity("123456789012", "checkout", "AROAFIRST")),
+            Err(Refused::NoRecord)
+        ));
+        assert!(matches!(
+            decide(&records, &identity("210987654321", "checkout", "AROAFIRST")),
+            Err(Refused::NotOnRecord)
+        ));
+        assert!(matches!(
+            decide(
+                &records,
+                &identity("123456789012", "checkout", "AROASECOND")
+            ),
+            Err(Refused::OtherUserId)
+        ));
+    }
+}

@@ -1,0 +1,60 @@
+//! The flags of `approzium serve`.
+
+use std::collections::BTreeMap;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+
+use super::settings::{self, SETTINGS, Takes};
+
+/// The flags of `approzium serve`, one for each setting: see `approzium serve --help`.
+#[derive(Clone, Debug, Default)]
+pub struct Arguments(pub(super) BTreeMap<&'static str, Vec<String>>);
+
+impl Args for Arguments {
+    fn augment_args(command: Command) -> Command {
+        SETTINGS.iter().fold(command, |command, setting| {
+            // clap keeps its names as long as the process lives; this is done once.
+            let name: &'static str = settings::flag(setting.key).leak();
+            let argument = Arg::new(setting.key)
+                .long(name)
+                .help(match setting.variable {
+                    "" => setting.help.to_owned(),
+                    variable => format!("{} [env: {variable}]", setting.help),
+                });
+            command.arg(match setting.takes {
+                Takes::Switch => argument.action(ArgAction::SetTrue),
+                Takes::Value => argument.action(ArgAction::Set).value_name("VALUE"),
+                Takes::List => argument.action(ArgAction::Append).value_name("VALUE"),
+            })
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Arguments {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut flags = BTreeMap::new();
+        for setting in SETTINGS {
+            let texts: Vec<String> = match setting.takes {
+                Takes::Switch if matches.get_flag(setting.key) => vec!["true".to_owned()],
+                Takes::Switch => Vec::new(),
+                Takes::Value | Takes::List => matches
+                    .get_many(setting.key)
+                    .map(|texts| texts.cloned().collect())
+                    .unwrap_or_default(),
+            };
+            if !texts.is_empty() {
+                flags.insert(setting.key, texts);
+            }
+        }
+        Ok(Arguments(flags))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! What `approzium serve` is told: flags over environment over file over defaults.
+//!
+//! The file has sections; the other sources use the keys alone.
+//!
+//! ```yaml
+//! listener: {host: 0.0.0.0, http_port: 6000, grpc_port: 6001, drain_timeout: 20s}
+//! logging: {log_level: info, log_format: json}
+//! tls: {tls_cert_path: /etc/approzium/cert.pem, tls_key_path: /etc/approzium/key.pem}
+//! secrets: {local_secrets_path: /etc/approzium/secrets.yaml}
+//! session: {audiences: [approzium.internal], session_lifetime: 15m}
+//! limits: {max_iterations: 100000}
+//! ```
+//!
+//! Every key has a flag (`--grpc-port`) and a variable (`APPROZIUM_GRPC_PORT`): `approzium serve
+//! --help` lists them. A key that is not known is an error, as is a value that is not understood;
+//! the error names the key and where it was given.
+
+mod file;
+mod flags;
+mod layers;
+mod settings;
+
+use std::{path::PathBuf, time::Duration};
+
+pub use self::flags::Arguments;
+pub(crate) use self::layers::Layers;
+use super::{Limits, MAX_SESSION_LIFETIME, logging, logging::LogFormat};
+use crate::{Result, error::printable};
+
+/// What is to be served, and how.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) host: String,
+    pub(crate) http_port: u16,
+    pub(crate) grpc_port: u16,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) log_level: String,
+    pub(crate) log_format: LogFormat,
+    pub(crate) disable_tls: bool,
+    pub(crate) tls_cert_path: Option<PathBuf>,
+    pub(crate) tls_key_path: Option<PathBuf>,
+    pub(crate) client_ca_path: Option<PathBuf>,
+    pub(crate) secrets_manager: Option<SecretsManager>,
+    pub(crate) local_secrets_path: Option<PathBuf>,
+    pub(crate) audiences: Vec<String>,
+    pub(crate) session_lifetime: Duration,
+    pub(crate) session_key_path: Option<PathBuf>,
+    pub(crate) sts_fips: bool,
+    pub(crate) limits: Limits,
+    pub(crate) dev: bool,
+    pub(crate) dev_dir: Option<PathBuf>,
+    pub(crate) layers: Layers,
+}
+
+/// The secrets managers of the original.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SecretsManager {
+    Local,
+    Vault,
+    Asm,
+}
+
+impl Config {
+    /// Reads every source. `variable` looks an environment variable up.
+    pub(crate) fn load(
+        arguments: &Arguments,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self> {
+        let layers = Layers::collect(&arguments.0, variable)?;
+        let session_lifetime = layers.duration("session_lifetime", MAX_SESSION_LIFETIME)?;
+        if session_lifetime > MAX_SESSION_LIFETIME {
+            return Err(layers.error("session_lifetime", "a session lasts at most 15m"));
+        }
+        let log_level = layers.text("log_level").unwrap_or("info").to_owned();
+        logging::filter(&log_level).map_err(|problem| layers.error("log_level", problem))?;
+        Ok(Config {
+            host: layers.text("host").unwrap_or("127.0.0.1").to_owned(),
+            http_port: layers.number("http_port", 6000)?,
+            grpc_port: layers.number("grpc_port", 6001)?,
+            drain_timeout: layers.duration("drain_timeout", Duration::from_secs(20))?,
+            log_level,
+            log_format: layers.get("log_format", log_format)?.unwrap_or_default(),
+            disable_tls: layers.switch("disable_tls")?,
+            tls_cert_path: layers.path("tls_cert_path"),
+            tls_key_path: layers.path("tls_key_path"),
+            client_ca_path: layers.path("client_ca_path"),
+            secrets_manager: layers.get("secrets_manager", secrets_manager)?,
+            local_secrets_path: layers.path("local_secrets_path"),
+            audiences: layers.list("audiences"),
+            session_lifetime,
+            session_key_path: layers.path("session_key_path"),
+            sts_fips: layers.switch("sts_fips")?,
+            limits: limits(&layers)?,
+            dev: layers.switch("dev")?,
+            dev_dir: layers.path("dev_dir"),
+            layers,
+        })
+    }
+}
+
+fn limits(layers: &Layers) -> Result<Limits> {
+    let default = Limits::default();
+    let limits = Limits {
+        connections: layers.number("max_connections", default.connections)?,
+        unauthenticated: layers.number("max_unauthenticated", default.unauthenticated)?,
+        unauthenticated_per_address: layers.number(
+            "max_unauthenticated_per_address",
+            default.unauthenticated_per_address,
+        )?,
+        sts_calls_per_second: layers
+            .number("sts_calls_per_second", default.sts_calls_per_second)?,
+        sts_calls_per_second_per_address: layers.number(
+            "sts_calls_per_second_per_address",
+            default.sts_calls_per_second_per_address,
+        )?,
+        derivations_per_principal: layers.number(
+            "derivations_per_principal",
+            default.derivations_per_principal,
+        )?,
+        md5_per_second_per_principal: layers.number(
+            "md5_per_second_per_principal",
+            default.md5_per_second_per_principal,
+        )?,
+        min_iterations: layers.number("min_iterations", default.min_iterations)?,
+        max_iterations: layers.number("max_iterations", default.max_iterations)?,
+        handshake_timeout: layers.duration("handshake_timeout", default.handshake_timeout)?,
+        challenge_timeout: layers.duration("challenge_timeout", default.challenge_timeout)?,
+    };
+    for key in [
+        "max_connections",
+        "max_unauthenticated",
+        "max_unauthenticated_per_address",
+        "sts_calls_per_second",
+        "sts_calls_per_second_per_address",
+        "derivations_per_principal",
+        "md5_per_second_per_principal",
+        "min_iterations",
+    ] {
+        if layers.number(key, 1_u64)? == 0 {
+            return Err(layers.error(key, "it must be at least 1"));
+        }
+    }
+    if limits.min_iterations > limits.max_iterations {
+        return Err(layers.error("min_iterations", "it is more than max_iterations"));
+    }
+    Ok(limits)
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("\"{}\" is neither text nor json", printable(text))),
+    }
+}
+
+fn secrets_manager(text: &str) -> Result<SecretsManager, String> {
+    match text {
+        "local" => Ok(SecretsManager::Local),
+        "vault" => Ok(SecretsManager::Vault),
+        "asm" => Ok(SecretsManager::Asm),
+        _ => Err(format!(
+            "\"{}\" is none of local, vault and asm",
+            printable(text)
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! Every setting there is: its key, its section in the file, its variable, its flag.
+
+/// One setting. Its flag is its key with hyphens: `--grpc-port`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting {
+    pub(super) key: &'static str,
+    /// The section of the file; empty where only flags can say it.
+    pub(super) section: &'static str,
+    /// The environment variable; empty where there is none.
+    pub(super) variable: &'static str,
+    pub(super) takes: Takes,
+    pub(super) help: &'static str,
+}
+
+/// What is given to a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// `true` or `false`; as a flag, nothing.
+    Switch,
+    Value,
+    /// In the file a list, elsewhere separated by commas.
+    List,
+}
+
+use Takes::{List, Switch, Value};
+
+macro_rules! settings {
+    ($($section:literal { $($key:literal $variable:literal $takes:ident $help:literal)+ })+) => {
+        /// In the order of `--help`.
+        pub(super) const SETTINGS: &[Setting] = &[$($(Setting {
+            key: $key,
+            section: $section,
+            variable: $variable,
+            takes: $takes,
+            help: $help,
+        },)+)+];
+    };
+}
+
+settings! {
+    "listener" {
+        "host" "APPROZIUM_HOST" Value
+            "Address to listen at [default: 127.0.0.1]"
+        "http_port" "APPROZIUM_HTTP_PORT" Value
+            "Port of health and metrics; 0 takes a free one [default: 6000]"
+        "grpc_port" "APPROZIUM_GRPC_PORT" Value
+            "Port for applications; 0 takes a free one [default: 6001]"
+        "drain_timeout" "APPROZIUM_DRAIN_TIMEOUT" Value
+            "How long logins under way may take after SIGTERM [default: 20s]"
+    }
+    "logging" {
+        "log_level" "APPROZIUM_LOG_LEVEL" Value
+            "error, warn, info, debug, trace, or directives such as info,h2=warn [default: info]"
+        "log_format" "APPROZIUM_LOG_FORMAT" Value
+            "text or json [default: text]"
+    }
+    "tls" {
+        "disable_tls" "APPROZIUM_DISABLE_TLS" Switch
+            "Speak plaintext; on a loopback address only"
+        "tls_cert_path" "APPROZIUM_TLS_CERT_PATH" Value
+            "Certificate chain, PEM"
+        "tls_key_path" "APPROZIUM_TLS_KEY_PATH" Value
+            "Its private key, PEM"
+        "client_ca_path" "APPROZIUM_CLIENT_CA_PATH" Value
+            "Demand client certificates of these authorities, PEM"
+    }
+    "secrets" {
+        "secrets_manager" "APPROZIUM_SECRETS_MANAGER" Value
+            "Where records are: local [default: local, if local_secrets_path is given]"
+        "local_secrets_path" "APPROZIUM_LOCAL_SECRETS_PATH" Value
+            "YAML file with records, readable by its owner (and group) only"
+        "vault_addr" "VAULT_ADDR" Value
+            "Of the secrets manager vault"
+        "vault_token" "VAULT_TOKEN" Value
+            "Of the secrets manager vault"
+        "vault_token_path" "APPROZIUM_VAULT_TOKEN_PATH" Value
+            "Of the secrets manager vault"
+        "assume_aws_role" "APPROZIUM_ASSUME_AWS_ROLE" Value
+            "Of the secrets manager asm"
+        "aws_region" "AWS_REGION" Value
+            "Of the secrets manager asm"
+    }
+    "session" {
+        "audiences" "APPROZIUM_AUDIENCES" List
+            "Names that this Authenticator answers to [default: its certificate's, and host]"
+        "session_lifetime" "APPROZIUM_SESSION_LIFETIME" Value
+            "How long a session lasts, at most 15m [default: 15m]"
+        "session_key_path" "APPROZIUM_SESSION_KEY_PATH" Value
+            "Keys of session tokens that replicas share [default: a random one]"
+        "sts_fips" "APPROZIUM_STS_FIPS" Switch
+            "Ask the FIPS endpoints of STS"
+    }
+    "limits" {
+        "max_connections" "APPROZIUM_MAX_CONNECTIONS" Value
+            "Connections in all [default: 10000]"
+        "max_unauthenticated" "APPROZIUM_MAX_UNAUTHENTICATED" Value
+            "Connections of nobody yet identified [default: 1000]"
+        "max_unauthenticated_per_address" "APPROZIUM_MAX_UNAUTHENTICATED_PER_ADDRESS" Value
+            "The same from one address [default: 100]"
+        "sts_calls_per_second" "APPROZIUM_STS_CALLS_PER_SECOND" Value
+            "Questions to STS [default: 100]"
+        "sts_calls_per_second_per_address" "APPROZIUM_STS_CALLS_PER_SECOND_PER_ADDRESS" Value
+            "The same for one address [default: 20]"
+        "min_iterations" "APPROZIUM_MIN_ITERATIONS" Value
+            "Fewest SCRAM iterations that a database may ask for [default: 4096]"
+        "max_iterations" "APPROZIUM_MAX_ITERATIONS" Value
+            "Most [default: 100000]"
+        "derivations_per_principal" "APPROZIUM_DERIVATIONS_PER_PRINCIPAL" Value
+            "Key derivations at a time for one identity [default: 16]"
+        "md5_per_second_per_principal" "APPROZIUM_MD5_PER_SECOND_PER_PRINCIPAL" Value
+            "MD5 answers for one identity [default: 10]"
+        "handshake_timeout" "APPROZIUM_HANDSHAKE_TIMEOUT" Value
+            "For TLS handshakes and first messages [default: 10s]"
+        "challenge_timeout" "APPROZIUM_CHALLENGE_TIMEOUT" Value
+            "For a database's challenge, and for a login's outcome [default: 60s]"
+    }
+    "" {
+        "config" "" Value
+            "YAML file with settings: sections listener, logging, tls, secrets, session, limits"
+        "dev" "" Switch
+            "Development: stand-in STS, throw-away certificate and keys; loopback only"
+        "dev_dir" "" Value
+            "Where --dev puts what it makes [default: a fresh temporary folder]"
+    }
+}
+
+/// One of the above.
+pub(super) fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// The flag of a key, without its hyphens.
+pub(super) fn flag(key: &str) -> String {
+    key.replace('_', "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn keys_and_variables_are_distinct() {
+        let keys: BTreeSet<_> = SETTINGS.iter().map(|setting| setting.key).collect();
+        assert_eq!(keys.len(), SETTINGS.len());
+        let variables: Vec<_> = SETTINGS
+            .iter()
+            .map(|setting| setting.variable)
+            .filter(|variable| !variable.is_empty())
+            .collect();
+        let distinct: BTreeSet<_> = variables.iter().collect();
+        assert_eq!(distinct.len(), variables.len());
+    }
+}

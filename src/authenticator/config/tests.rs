@@ -1,0 +1,116 @@
+use std::{collections::BTreeMap, io::Write as _};
+
+use clap::{Args as _, Command, FromArgMatches as _};
+
+use super::*;
+
+fn load(flags: &[&str], variables: &[(&str, &str)]) -> Result<Config> {
+    let command = Arguments::augment_args(Command::new("serve").no_binary_name(true));
+    let matches = command.try_get_matches_from(flags).unwrap();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap();
+    let variables: BTreeMap<_, _> = variables.iter().copied().collect();
+    Config::load(&arguments, &|name| {
+        variables.get(name).map(|&text| text.to_owned())
+    })
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+#[test]
+fn defaults_are_the_originals() {
+    let config = load(&[], &[]).unwrap();
+    assert_eq!(config.host, "127.0.0.1");
+    assert_eq!((config.http_port, config.grpc_port), (6000, 6001));
+    assert_eq!(config.log_level, "info");
+    assert_eq!(config.log_format, LogFormat::Text);
+    assert!(!config.disable_tls && !config.dev);
+    assert_eq!(config.limits, Limits::default());
+}
+
+#[test]
+fn flags_win_over_variables_over_the_file() {
+    let file = file(
+        "listener: {host: 10.0.0.1, grpc_port: 1, http_port: 1}\n\
+         session: {audiences: [one, two]}\n",
+    );
+    let path = file.path().to_str().unwrap();
+    let config = load(
+        &["--config", path, "--grpc-port", "3"],
+        &[
+            ("APPROZIUM_GRPC_PORT", "2"),
+            ("APPROZIUM_HTTP_PORT", "2"),
+            ("APPROZIUM_HOST", ""),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.grpc_port, 3);
+    assert_eq!(config.http_port, 2);
+    assert_eq!(config.host, "10.0.0.1");
+    assert_eq!(config.audiences, ["one", "two"]);
+    let audiences = [("APPROZIUM_AUDIENCES", "three, four")];
+    let config = load(&["--config", path], &audiences).unwrap();
+    assert_eq!(config.audiences, ["three", "four"]);
+}
+
+#[test]
+fn an_error_names_the_key_and_its_source() {
+    let file = file("limits: {max_iterations: many}\n");
+    let path = file.path().to_str().unwrap();
+    for (flags, variables, key, says) in [
+        (
+            &["--grpc-port", "70000"][..],
+            &[][..],
+            "grpc_port",
+            "flag --grpc-port",
+        ),
+        (
+            &[],
+            &[("APPROZIUM_HTTP_PORT", "x")],
+            "http_port",
+            "variable APPROZIUM_HTTP_PORT",
+        ),
+        (
+            &[],
+            &[("APPROZIUM_DISABLE_TLS", "yes")],
+            "disable_tls",
+            "neither",
+        ),
+        (&["--config", path], &[], "max_iterations", "section limits"),
+        (&["--config", "/no/such"], &[], "config", "/no/such"),
+        (&["--log-format", "xml"], &[], "log_format", "--log-format"),
+        (&["--log-level", "a=b=c"], &[], "log_level", "--log-level"),
+        (
+            &["--session-lifetime", "16m"],
+            &[],
+            "session_lifetime",
+            "15m",
+        ),
+        (
+            &["--secrets-manager", "file"],
+            &[],
+            "secrets_manager",
+            "local",
+        ),
+        (
+            &["--max-connections", "0"],
+            &[],
+            "max_connections",
+            "at least 1",
+        ),
+        (
+            &["--min-iterations", "200000"],
+            &[],
+            "min_iterations",
+            "max_iterations",
+        ),
+    ] {
+        let error = load(flags, variables).unwrap_err();
+        assert!(error.is_configuration());
+        let text = error.to_string();
+        assert!(text.contains(key) && text.contains(says), "{text}");
+    }
+}

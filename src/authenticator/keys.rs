@@ -1,0 +1,273 @@
+//! SCRAM keys: derived on few threads, shared while in use, kept once a database confirmed them.
+//!
+//! A derivation is a thousand times dearer than everything else in a handshake. What is kept is
+//! `{salt, iterations, ClientKey, StoredKey, ServerKey}` under a keyed hash of record and password,
+//! so that another password is another entry; and only after a database's `v=` was verified, so
+//! that nobody can fill the cache with salts of their own.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use moka::future::Cache;
+use sha2::Sha256;
+use tokio::sync::{OnceCell, Semaphore};
+use zeroize::Zeroizing;
+
+use super::{
+    limits::Gate,
+    metrics::{CacheAnswer, Ending, Metrics, Phase},
+    secrets::Record,
+};
+use crate::{Error, Result, identity::Principal, wire::scram::Keys};
+
+const MAX_ENTRIES: u64 = 10_000;
+const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// How long a derivation may wait for a thread.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+type Name = [u8; 32];
+type Derivation = OnceCell<Arc<Keys>>;
+
+/// Keys on hand, and how to come by others.
+pub(crate) struct KeyStore {
+    naming: Hmac<Sha256>,
+    confirmed: Cache<Name, Arc<Keys>>,
+    /// Those in use by handshakes under way: whoever comes with the same challenge shares them.
+    in_use: Mutex<HashMap<Name, Weak<Derivation>>>,
+    threads: Arc<Semaphore>,
+    per_principal: Arc<Gate<Principal>>,
+    metrics: Arc<Metrics>,
+}
+
+/// There is too much to derive, for this identity or for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overload;
+
+/// Keys in the hands of one handshake.
+pub(crate) struct Held {
+    pub(crate) keys: Arc<Keys>,
+    _shared: Option<Arc<Derivation>>,
+}
+
+impl KeyStore {
+    pub(crate) fn new(per_principal: usize, metrics: Arc<Metrics>) -> Result<Self> {
+        let mut process_key = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *process_key)
+            .map_err(|error| Error::configuration("no random numbers").with_source(error))?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(KeyStore {
+            naming: Hmac::new_from_slice(&*process_key)
+                .map_err(|_| Error::configuration("no key for the cache"))?,
+            confirmed: Cache::builder()
+                .max_capacity(MAX_ENTRIES)
+                .time_to_live(MAX_AGE)
+                .build(),
+            in_use: Mutex::default(),
+            threads: Arc::new(Semaphore::new(threads)),
+            per_principal: Gate::new(usize::MAX, per_principal),
+            metrics,
+        })
+    }
+
+    /// Whether the record's confirmed keys were for another salt or other iterations: the password
+    /// was set anew since.
+    pub(crate) async fn looks_rotated(
+        &self,
+        record: &Record,
+        salt: &[u8],
+        iterations: u32,
+    ) -> bool {
+        self.confirmed
+            .get(&self.name(record, None))
+            .await
+            .is_some_and(|keys| !keys.fit(salt, iterations))
+    }
+
+    /// The keys that answer a challenge with this salt and these iterations.
+    pub(crate) async fn keys(
+        &self,
+        record: &Arc<Record>,
+        principal: &Principal,
+        salt: &[u8],
+        iterations: u32,
+    ) -> Result<Held, Overload> {
+        let confirmed = self.confirmed.get(&self.name(record, None)).await;
+        if let Some(keys) = confirmed.filter(|keys| keys.fit(salt, iterations)) {
+            self.metrics.cache(CacheAnswer::Hit);
+            return Ok(Held {
+                keys,
+                _shared: None,
+            });
+        }
+        self.metrics.cache(CacheAnswer::Miss);
+        let derivation = self.shared(self.name(record, Some((salt, iterations))));
+        let keys = derivation
+            .get_or_try_init(|| self.derive(record, principal, salt, iterations))
+            .await?
+            .clone();
+        Ok(Held {
+            keys,
+            _shared: Some(derivation),
+        })
+    }
+
+    /// A database proved that it knows these keys too.
+    pub(crate) async fn confirm(&self, record: &Record, held: &Held) {
+        self.confirmed
+            .insert(self.name(record, None), held.keys.clone())
+            .await;
+    }
+
+    async fn derive(
+        &self,
+        record: &Arc<Record>,
+        principal: &Principal,
+        salt: &[u8],
+        iterations: u32,
+    ) -> Result<Arc<Keys>, Overload> {
+        let began = std::time::Instant::now();
+        let derived = self
+            .on_a_thread(record.clone(), principal, salt.to_vec(), iterations)
+            .await;
+        let ending = if derived.is_ok() {
+            Ending::Ok
+        } else {
+            Ending::Failed
+        };
+        self.metrics
+            .phase(Phase::Derivation, ending, began.elapsed());
+        derived
+    }
+
+    async fn on_a_thread(
+        &self,
+        record: Arc<Record>,
+        principal: &Principal,
+        salt: Vec<u8>,
+        iterations: u32,
+    ) -> Result<Arc<Keys>, Overload> {
+        let pass = self
+            .per_principal
+            .enter(principal.clone())
+            .ok_or(Overload)?;
+        let permit = tokio::time::timeout(MAX_WAIT, self.threads.clone().acquire_owned())
+            .await
+            .map_err(|_| Overload)?
+            .map_err(|_| Overload)?;
+        tokio::task::spawn_blocking(move || {
+            // They end with the work, not with whoever waits for it.
+            let _bounds = (pass, permit);
+            Arc::new(Keys::derive(
+                record.password.expose_secret(),
+                &salt,
+                iterations,
+            ))
+        })
+        .await
+        .map_err(|_| Overload)
+    }
+
+    fn shared(&self, name: Name) -> Arc<Derivation> {
+        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(derivation) = in_use.get(&name).and_then(Weak::upgrade) {
+            return derivation;
+        }
+        in_use.retain(|_, derivation| derivation.strong_count() > 0);
+        let derivation = Arc::new(Derivation::new());
+        in_use.insert(name, Arc::downgrade(&derivation));
+        derivation
+    }
+
+    /// A keyed hash of what the keys belong to. Lengths first, so that no two run together.
+    fn name(&self, record: &Record, challenge: Option<(&[u8], u32)>) -> Name {
+        let mut mac = self.naming.clone();
+        let mut part = |bytes: &[u8]| {
+            mac.update(&(bytes.len() as u64).to_be_bytes());
+            mac.update(bytes);
+        };
+        part(record.key.host().as_bytes());
+        part(&record.key.port().to_be_bytes());
+        part(record.key.user().as_bytes());
+        part(record.password.expose_secret());
+        if let Some((salt, iterations)) = challenge {
+            part(salt);
+            part(&iterations.to_be_bytes());
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authenticator::secrets::records;
+
+    const SALT: &[u8] = b"sixteen bytes ok";
+
+    fn record(password: &str) -> Arc<Record> {
+        let yaml = format!(
+            "- {{dbhost: db, dbport: 5432, dbuser: app, password: {password}, iam_arn: \
+             'arn:aws:iam::123456789012:role/checkout'}}"
+        );
+        records(yaml.as_bytes()).unwrap().remove(0)
+    }
+
+    fn principal() -> Principal {
+        Principal::parse("arn:aws:iam::123456789012:role/checkout").unwrap()
+    }
+
+    fn store() -> (KeyStore, Arc<Metrics>) {
+        let metrics = Arc::new(Metrics::default());
+        (KeyStore::new(1, metrics.clone()).unwrap(), metrics)
+    }
+
+    #[tokio::test]
+    async fn keys_are_kept_only_once_confirmed_and_for_one_password() {
+        let (store, metrics) = store();
+        let (record, principal) = (record("hunter2"), principal());
+        drop(store.keys(&record, &principal, SALT, 4096).await);
+        let held = store.keys(&record, &principal, SALT, 4096).await.unwrap();
+        let text = metrics.exposition().unwrap();
+        assert!(text.contains("lookups_total{result=\"miss\"} 2"), "{text}");
+
+        store.confirm(&record, &held).await;
+        drop(held);
+        let again = store.keys(&record, &principal, SALT, 4096).await.unwrap();
+        assert!(again.keys.fit(SALT, 4096));
+        let text = metrics.exposition().unwrap();
+        assert!(text.contains("lookups_total{result=\"hit\"} 1"), "{text}");
+
+        assert!(!store.looks_rotated(&record, SALT, 4096).await);
+        assert!(store.looks_rotated(&record, b"another salt", 4096).await);
+        let rotated = super::tests::record("hunter3");
+        assert!(!store.looks_rotated(&rotated, b"another salt", 4096).await);
+    }
+
+    #[tokio::test]
+    async fn one_challenge_is_derived_once_however_many_wait_for_it() {
+        // One derivation at a time for a principal: a second one would be refused.
+        let (store, metrics) = store();
+        let (record, principal) = (record("hunter2"), principal());
+        let all = (0..20).map(|_| store.keys(&record, &principal, SALT, 50_000));
+        for held in futures_util::future::join_all(all).await {
+            assert!(held.is_ok());
+        }
+        let text = metrics.exposition().unwrap();
+        let derived = "duration_seconds_count{phase=\"derivation\",outcome=\"ok\"} 1";
+        assert!(text.contains(derived), "{text}");
+    }
+
+    #[tokio::test]
+    async fn derivations_of_one_principal_are_bounded() {
+        let (store, _) = store();
+        let (record, principal) = (record("hunter2"), principal());
+        let _busy = store.per_principal.enter(principal.clone()).unwrap();
+        let refused = store.keys(&record, &principal, SALT, 4096).await;
+        assert_eq!(refused.err(), Some(Overload));
+    }
+}

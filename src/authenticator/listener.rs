@@ -1,0 +1,296 @@
+//! Accepting connections: bounded in number, with TLS, and not for long from strangers.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected;
+
+use super::{
+    limits::{Gate, Limits, Pass, neighbourhood},
+    metrics::Metrics,
+    token::{ClientCertificate, certificate_digest},
+};
+
+/// How long a connection may live on which nobody proved who they are. It covers a whole session
+/// in the making.
+const STRANGERS_STAY: Duration = Duration::from_secs(90);
+
+/// How long to wait after the system refused to hand over a connection: it is out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What all listeners of one Authenticator share.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) connections: Arc<Semaphore>,
+    pub(crate) strangers: Arc<Gate<IpAddr>>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// No new connections.
+    pub(crate) drain: CancellationToken,
+    /// No connections at all.
+    pub(crate) abort: CancellationToken,
+}
+
+impl Acceptor {
+    pub(crate) fn new(
+        tls: Option<Arc<ServerConfig>>,
+        limits: &Limits,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Acceptor {
+            tls,
+            handshake_timeout: limits.handshake_timeout,
+            connections: Arc::new(Semaphore::new(
+                limits.connections.min(Semaphore::MAX_PERMITS),
+            )),
+            strangers: Gate::new(limits.unauthenticated, limits.unauthenticated_per_address),
+            metrics,
+            drain: CancellationToken::new(),
+            abort: CancellationToken::new(),
+        }
+    }
+
+    /// Accepts until drained. The connections come out after their TLS handshakes.
+    pub(crate) fn listen(self, listener: TcpListener) -> mpsc::Receiver<Connection> {
+        let (connections, accepted) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let drain = self.drain.clone();
+            while let Some(stream) = drain.run_until_cancelled(listener.accept()).await {
+                match stream {
+                    Ok((stream, address)) => self.admit(stream, address, &connections),
+                    Err(error) => {
+                        ::tracing::warn!(%error, "accepting a connection failed");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        });
+        accepted
+    }
+
+    /// Refusal is silent and immediate: whatever else would cost what the bound is to save.
+    fn admit(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        connections: &mpsc::Sender<Connection>,
+    ) {
+        let permit = self.connections.clone().try_acquire_owned().ok();
+        let pass = self.strangers.enter(neighbourhood(address.ip()));
+        let (Some(permit), Some(pass)) = (permit, pass) else {
+            self.metrics.connection_refused();
+            ::tracing::warn!(peer = %address, "connection refused: too many");
+            return;
+        };
+        let (acceptor, connections) = (self.clone(), connections.clone());
+        tokio::spawn(async move {
+            let handshake =
+                tokio::time::timeout(acceptor.handshake_timeout, acceptor.secure(stream));
+            let problem = match handshake.await {
+                Ok(Ok((io, certificate))) => {
+                    let peer = Peer::new(address, certificate, pass);
+                    let connection = Connection::new(io, peer, permit, acceptor.abort.clone());
+                    // Nobody takes it any more once the server stops.
+                    let _ = connections.send(connection).await;
+                    return;
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "timed out".to_owned(),
+            };
+            ::tracing::debug!(peer = %address, ?problem, "TLS handshake failed");
+        });
+    }
+
+    async fn secure(&self, stream: TcpStream) -> io::Result<(Io, Option<ClientCertificate>)> {
+        stream.set_nodelay(true)?;
+        let Some(config) = &self.tls else {
+            return Ok((Io::Plain(stream), None));
+        };
+        let stream = TlsAcceptor::from(config.clone()).accept(stream).await?;
+        let certificate = stream
+            .get_ref()
+            .1
+            .peer_certificates()
+            .and_then(|chain| chain.first())
+            .map(|certificate| certificate_digest(certificate));
+        Ok((Io::Tls(Box::new(stream)), certificate))
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    pub(crate) certificate: Option<ClientCertificate>,
+    stranger: Arc<Mutex<Option<Pass<IpAddr>>>>,
+    known: CancellationToken,
+}
+
+impl Peer {
+    fn new(
+        address: SocketAddr,
+        certificate: Option<ClientCertificate>,
+        pass: Pass<IpAddr>,
+    ) -> Self {
+        Peer {
+            address,
+            certificate,
+            stranger: Arc::new(Mutex::new(Some(pass))),
+            known: CancellationToken::new(),
+        }
+    }
+
+    /// An identity was proved on this connection: it no longer counts among strangers.
+    pub(crate) fn is_known(&self) {
+        self.stranger
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        self.known.cancel();
+    }
+}
+
+/// An accepted connection. It ends when the server gives up on draining, or when nobody was
+/// identified on it for too long.
+pub(crate) struct Connection {
+    io: Io,
+    peer: Peer,
+    end: Pin<Box<dyn Future<Output = ()> + Send>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+enum Io {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Connection {
+    fn new(io: Io, peer: Peer, permit: OwnedSemaphorePermit, abort: CancellationToken) -> Self {
+        let known = peer.known.clone();
+        let end = async move {
+            let overstayed = async {
+                if tokio::time::timeout(STRANGERS_STAY, known.cancelled())
+                    .await
+                    .is_ok()
+                {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = abort.cancelled() => {}
+                () = overstayed => {}
+            }
+        };
+        Connection {
+            io,
+            peer,
+            end: Box::pin(end),
+            _permit: permit,
+        }
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.end.as_mut().poll(context).is_ready() {
+            // A future that is ready is not polled again: from here on it stays so.
+            self.end = Box::pin(std::future::ready(()));
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        match &mut self.io {
+            Io::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Io::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.io {
+            Io::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Io::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.io {
+            Io::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Io::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.io {
+            Io::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Io::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+/// The accepted connections as axum wants them.
+pub(crate) struct HttpListener {
+    pub(crate) accepted: mpsc::Receiver<Connection>,
+    pub(crate) address: SocketAddr,
+}
+
+impl axum::serve::Listener for HttpListener {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        match self.accepted.recv().await {
+            Some(connection) => {
+                let address = connection.peer.address;
+                (connection, address)
+            }
+            // Drained: the server learns of it from its own signal.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+}
+
+/// The accepted connections as tonic wants them.
+pub(crate) struct GrpcListener(pub(crate) mpsc::Receiver<Connection>);
+
+impl tokio_stream::Stream for GrpcListener {
+    type Item = io::Result<Connection>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(ready!(self.0.poll_recv(context)).map(Ok))
+    }
+}

@@ -1,0 +1,393 @@
+//! What can be counted without naming anyone: labels are closed sets.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, MetricEncoder},
+    metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+use super::audit::{Decision, Reason};
+
+/// As the exposition format wants to be announced.
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Seconds: from a cached answer to a secrets manager at its slowest.
+const BUCKETS: [f64; 13] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 10.0,
+];
+
+/// A part of the work on a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Phase {
+    /// A whole session call, the client's part included.
+    Session,
+    /// The question to STS.
+    Sts,
+    /// The look-up of a record and the decision on it.
+    Authorization,
+    /// PBKDF2, the wait for a thread included.
+    Derivation,
+    /// A whole handshake call up to the proof, the client's part included.
+    Handshake,
+}
+
+impl Phase {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Phase::Session => "session",
+            Phase::Sts => "sts",
+            Phase::Authorization => "authorization",
+            Phase::Derivation => "derivation",
+            Phase::Handshake => "handshake",
+        }
+    }
+}
+
+/// How it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Ending {
+    Ok,
+    Denied,
+    Failed,
+}
+
+/// Whether keys were on hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CacheAnswer {
+    Hit,
+    Miss,
+}
+
+macro_rules! label_values {
+    ($($type:ty { $($variant:pat => $text:expr),+ $(,)? })+) => {$(
+        impl EncodeLabelValue for $type {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+                let text: &'static str = match self { $($variant => $text),+ };
+                EncodeLabelValue::encode(&text, encoder)
+            }
+        }
+    )+};
+}
+
+label_values! {
+    Phase { phase => phase.as_str() }
+    Ending { Ending::Ok => "ok", Ending::Denied => "denied", Ending::Failed => "failed" }
+    CacheAnswer { CacheAnswer::Hit => "hit", CacheAnswer::Miss => "miss" }
+    Decision { decision => decision.as_str() }
+    Reason { reason => reason.as_str() }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabels {
+    phase: Phase,
+    outcome: Ending,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DecisionLabels {
+    decision: Decision,
+    reason: Reason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    result: CacheAnswer,
+}
+
+/// Every metric of one Authenticator.
+pub(crate) struct Metrics {
+    registry: Registry,
+    original: Original,
+    phases: Family<PhaseLabels, Histogram, fn() -> Histogram>,
+    decisions: Family<DecisionLabels, Counter>,
+    cache: Family<CacheLabels, Counter>,
+    refused_connections: Counter,
+    throttled: Counter,
+    streams: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::default();
+        let original = Original::default();
+        original.register(&mut registry);
+        let phases: Family<_, _, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(BUCKETS));
+        let (decisions, cache) = (Family::default(), Family::default());
+        let (refused_connections, throttled) = (Counter::default(), Counter::default());
+        let streams = Gauge::default();
+        registry.register(
+            "approzium_phase_duration_seconds",
+            "Time of a part of the work, by how it ended",
+            phases.clone(),
+        );
+        registry.register(
+            "approzium_decisions",
+            "Decisions, as in the audit log",
+            decisions.clone(),
+        );
+        registry.register(
+            "approzium_key_cache_lookups",
+            "SCRAM keys looked up for a challenge",
+            cache.clone(),
+        );
+        registry.register(
+            "approzium_connections_refused",
+            "Connections refused because there were too many",
+            refused_connections.clone(),
+        );
+        registry.register(
+            "approzium_sts_throttled",
+            "Calls that STS, or the bound on calls to it, refused for their number",
+            throttled.clone(),
+        );
+        registry.register(
+            "approzium_streams",
+            "Sessions and handshakes under way",
+            streams.clone(),
+        );
+        Metrics {
+            registry,
+            original,
+            phases,
+            decisions,
+            cache,
+            refused_connections,
+            throttled,
+            streams,
+        }
+    }
+}
+
+impl Metrics {
+    /// The text of `/v1/metrics/prometheus`.
+    pub(crate) fn exposition(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    pub(crate) fn request_began(&self) {
+        self.original.requests.increment();
+        self.streams.inc();
+    }
+
+    /// A call was answered as far as it is to be: granted, proved, or refused.
+    pub(crate) fn request_ended(&self, phase: Phase, ending: Ending, took: Duration) {
+        match ending {
+            Ending::Ok => self.original.responses.increment(),
+            Ending::Denied | Ending::Failed => self.original.error_responses.increment(),
+        }
+        self.original.request_milliseconds.set(took);
+        self.phase(phase, ending, took);
+    }
+
+    /// Nothing of the call is left, a login's outcome included.
+    pub(crate) fn stream_ended(&self) {
+        self.streams.dec();
+    }
+
+    pub(crate) fn sts(&self, ending: Ending, took: Duration) {
+        self.original.identity_verification_attempts.increment();
+        if ending != Ending::Ok {
+            self.original.identity_verification_failures.increment();
+        }
+        self.original.aws_request_milliseconds.set(took);
+        self.phase(Phase::Sts, ending, took);
+    }
+
+    pub(crate) fn sts_throttled(&self) {
+        self.throttled.inc();
+    }
+
+    /// A record was looked up, and an identity compared with it.
+    pub(crate) fn authorization(&self, ending: Ending, took: Duration) {
+        let original = &self.original;
+        original.password_retrieval_attempts.increment();
+        original.password_request_milliseconds.set(took);
+        match ending {
+            Ending::Failed => original.password_retrieval_failures.increment(),
+            Ending::Ok | Ending::Denied => original.identity_matching_attempts.increment(),
+        }
+        if ending == Ending::Denied {
+            original.identity_matching_failures.increment();
+            original.password_retrieval_unauthorized.increment();
+        }
+        self.phase(Phase::Authorization, ending, took);
+    }
+
+    pub(crate) fn phase(&self, phase: Phase, outcome: Ending, took: Duration) {
+        self.phases
+            .get_or_create(&PhaseLabels { phase, outcome })
+            .observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn decision(&self, decision: Decision, reason: Reason) {
+        self.decisions
+            .get_or_create(&DecisionLabels { decision, reason })
+            .inc();
+    }
+
+    pub(crate) fn cache(&self, result: CacheAnswer) {
+        self.cache.get_or_create(&CacheLabels { result }).inc();
+    }
+
+    pub(crate) fn connection_refused(&self) {
+        self.refused_connections.inc();
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// The names of the original Authenticator, which its dashboards know.
+#[derive(Default)]
+struct Original {
+    requests: OriginalMetric,
+    responses: OriginalMetric,
+    error_responses: OriginalMetric,
+    identity_verification_attempts: OriginalMetric,
+    identity_verification_failures: OriginalMetric,
+    identity_matching_attempts: OriginalMetric,
+    identity_matching_failures: OriginalMetric,
+    password_retrieval_attempts: OriginalMetric,
+    password_retrieval_failures: OriginalMetric,
+    password_retrieval_unauthorized: OriginalMetric,
+    request_milliseconds: OriginalMetric,
+    aws_request_milliseconds: OriginalMetric,
+    password_request_milliseconds: OriginalMetric,
+}
+
+impl Original {
+    fn register(&self, registry: &mut Registry) {
+        for (name, help, metric) in [
+            ("requests", "Calls received", &self.requests),
+            ("responses", "Calls answered", &self.responses),
+            (
+                "error_responses",
+                "Calls that ended with an error",
+                &self.error_responses,
+            ),
+            (
+                "identity_verification_attempts",
+                "Questions to the cloud who somebody is",
+                &self.identity_verification_attempts,
+            ),
+            (
+                "identity_verification_failures",
+                "Questions without a good answer",
+                &self.identity_verification_failures,
+            ),
+            (
+                "identity_matching_attempts",
+                "Comparisons of an identity with a record",
+                &self.identity_matching_attempts,
+            ),
+            (
+                "identity_matching_failures",
+                "Comparisons in which they did not match",
+                &self.identity_matching_failures,
+            ),
+            (
+                "password_retrieval_attempts",
+                "Records looked up",
+                &self.password_retrieval_attempts,
+            ),
+            (
+                "password_retrieval_failures",
+                "Records that could not be looked up",
+                &self.password_retrieval_failures,
+            ),
+            (
+                "password_retrieval_unauthorized",
+                "Records refused to whoever asked",
+                &self.password_retrieval_unauthorized,
+            ),
+            (
+                "request_milliseconds",
+                "Time of the latest call",
+                &self.request_milliseconds,
+            ),
+            (
+                "aws_request_milliseconds",
+                "Time of the latest question to STS",
+                &self.aws_request_milliseconds,
+            ),
+            (
+                "password_request_milliseconds",
+                "Time of the latest look-up of a record",
+                &self.password_request_milliseconds,
+            ),
+        ] {
+            registry.register(format!("approzium_total_{name}"), help, metric.clone());
+        }
+    }
+}
+
+/// OpenMetrics gives every counter the ending `_total`, and these names are fixed without it: so
+/// they are exposed with no type, which `rate()` does not mind.
+#[derive(Clone, Debug, Default)]
+struct OriginalMetric(std::sync::Arc<AtomicU64>);
+
+impl OriginalMetric {
+    fn increment(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn set(&self, time: Duration) {
+        let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.0.store(milliseconds, Ordering::Relaxed);
+    }
+}
+
+impl EncodeMetric for OriginalMetric {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        let value = i64::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        encoder.encode_gauge(&value)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_originals_names_and_adds_labelled_ones() {
+        let metrics = Metrics::default();
+        metrics.request_began();
+        metrics.sts(Ending::Ok, Duration::from_millis(7));
+        metrics.authorization(Ending::Denied, Duration::from_millis(1));
+        metrics.decision(Decision::Denied, Reason::NoRecord);
+        metrics.cache(CacheAnswer::Miss);
+        metrics.request_ended(Phase::Handshake, Ending::Denied, Duration::from_millis(9));
+        metrics.stream_ended();
+        let text = metrics.exposition().unwrap();
+        for line in [
+            "approzium_total_requests 1",
+            "approzium_total_error_responses 1",
+            "approzium_total_identity_verification_attempts 1",
+            "approzium_total_password_retrieval_unauthorized 1",
+            "approzium_total_aws_request_milliseconds 7",
+            "approzium_decisions_total{decision=\"denied\",reason=\"no_record\"} 1",
+            "approzium_key_cache_lookups_total{result=\"miss\"} 1",
+            "approzium_phase_duration_seconds_count{phase=\"sts\",outcome=\"ok\"} 1",
+            "approzium_streams 0",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Records from a local file, read again when the file changes.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use tokio::sync::Mutex;
+use zeroize::Zeroizing;
+
+use super::{Freshness, Record, RecordKey, Secrets, Unavailable, parse::records};
+use crate::{Error, Result};
+
+/// Larger than any list that a person keeps by hand.
+const MAX_FILE_SIZE: u64 = 16 << 20;
+
+/// Records kept in a YAML file (`local_secrets_path`): a list of
+/// `{dbhost, dbport, dbuser, password, iam_arn | iam_arns}`, and per record what it may be used
+/// for: `methods`, `pinned_salt`, `pinned_iterations`, `pinned_certificates`, `channel_binding`,
+/// `user_ids`.
+///
+/// The file is looked at on every handshake and read again when it changed, so an edit takes effect
+/// at once. While it cannot be read or is not well-formed, nobody is let in: a principal struck off
+/// a record must not stay admitted because of a typing error further down.
+///
+/// It must be readable by its owner alone, or at most by its group (as Kubernetes mounts a secret
+/// with `fsGroup`): a file that others may read, or that group or others may write, is refused.
+pub struct LocalSecrets {
+    path: PathBuf,
+    permissions: Permissions,
+    loaded: Mutex<Loaded>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Permissions {
+    Enforced,
+    /// Of development: its passwords are thrown away with the folder.
+    Unchecked,
+}
+
+struct Loaded {
+    stamp: Stamp,
+    records: Vec<Arc<Record>>,
+}
+
+/// By what a change of the file is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    inode: u64,
+}
+
+impl LocalSecrets {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// The file cannot be read, is open to others, or holds something else than records. The error
+    /// names line or record and key, and shows nothing of the content.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::load(path.into(), Permissions::Enforced)
+    }
+
+    /// As [`open`](Self::open), whoever may read the file.
+    #[cfg(feature = "dev")]
+    pub(crate) fn open_unchecked(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::load(path.into(), Permissions::Unchecked)
+    }
+
+    fn load(path: PathBuf, permissions: Permissions) -> Result<Self> {
+        let loaded = Loaded::read(&path, permissions).map_err(|problem| {
+            Error::configuration(format!("local_secrets_path: {}: {problem}", path.display()))
+        })?;
+        Ok(LocalSecrets {
+            path,
+            permissions,
+            loaded: Mutex::new(loaded),
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl Secrets for LocalSecrets {
+    async fn records(
+        &self,
+        key: &RecordKey,
+        freshness: Freshness,
+    ) -> Result<Vec<Arc<Record>>, Unavailable> {
+        let mut loaded = self.loaded.lock().await;
+        let unavailable =
+            |problem: String| Unavailable(format!("{}: {problem}", self.path.display()));
+        let current = tokio::fs::metadata(&self.path)
+            .await
+            .map_err(|error| unavailable(error.to_string()))?;
+        if freshness == Freshness::Reread || Stamp::of(&current) != loaded.stamp {
+            let (path, permissions) = (self.path.clone(), self.permissions);
+            *loaded = tokio::task::spawn_blocking(move || Loaded::read(&path, permissions))
+                .await
+                .map_err(|error| unavailable(error.to_string()))?
+                .map_err(unavailable)?;
+            ::tracing::debug!(records = loaded.records.len(), "local secrets read");
+        }
+        Ok(loaded
+            .records
+            .iter()
+            .filter(|record| record.key == *key)
+            .cloned()
+            .collect())
+    }
+}
+
+impl Loaded {
+    fn read(path: &Path, permissions: Permissions) -> Result<Self, String> {
+        let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
+        if !metadata.is_file() {
+            return Err("it is not a file".into());
+        }
+        if metadata.len() > MAX_FILE_SIZE {
+            return Err(format!("it is larger than {MAX_FILE_SIZE} bytes"));
+        }
+        if permissions == Permissions::Enforced {
+            private(&metadata)?;
+        }
+        let yaml = Zeroizing::new(std::fs::read(path).map_err(|error| error.to_string())?);
+        Ok(Loaded {
+            stamp: Stamp::of(&metadata),
+            records: records(&yaml)?,
+        })
+    }
+}
+
+impl Stamp {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Stamp {
+            modified: metadata.modified().ok(),
+            length: metadata.len(),
+            inode,
+        }
+    }
+}
+
+/// Refuses a file of secrets that others can read, or that others than its owner can write.
+pub(crate) fn private(metadata: &std::fs::Metadata) -> Result<(), String> {
+    #[cfg(unix)]
+    {
+        let mode = std::os::unix::fs::MetadataExt::mode(metadata) & 0o777;
+        if mode & 0o027 != 0 {
+            return Err(format!(
+                "its mode is {mode:04o}: others can reach it; chmod 600 (or 640) it"
+            ));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = metadata;
+    Ok(())
+}
+
+impl fmt::Debug for LocalSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalSecrets")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    fn record(user: &str) -> String {
+        format!(
+            "- {{dbhost: db, dbport: 5432, dbuser: {user}, password: hunter2, iam_arn: \
+             'arn:aws:iam::123456789012:role/checkout'}}\n"
+        )
+    }
+
+    fn write(path: &Path, text: &str, mode: u32) {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_edit_takes_effect_and_a_broken_file_lets_nobody_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.yaml");
+        write(&path, &record("app"), 0o600);
+        let secrets = LocalSecrets::open(&path).unwrap();
+        let key = RecordKey::new("db", 5432, "other");
+        let look = || secrets.records(&key, Freshness::Usual);
+        assert!(look().await.unwrap().is_empty());
+
+        write(&path, &(record("app") + &record("other")), 0o600);
+        assert_eq!(look().await.unwrap().len(), 1);
+
+        write(&path, "- hunter2", 0o600);
+        let error = look().await.unwrap_err().to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+
+        write(&path, &record("other"), 0o600);
+        assert_eq!(look().await.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_others_reach_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.yaml");
+        for (mode, accepted) in [
+            (0o600, true),
+            (0o400, true),
+            (0o640, true),
+            (0o644, false),
+            (0o660, false),
+            (0o602, false),
+        ] {
+            write(&path, &record("app"), mode);
+            assert_eq!(LocalSecrets::open(&path).is_ok(), accepted, "{mode:o}");
+        }
+    }
+}

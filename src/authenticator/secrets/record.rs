@@ -1,0 +1,146 @@
+//! What is on file for one database user: the password, who may use it, and how.
+
+use std::{collections::BTreeSet, fmt};
+
+use crate::{
+    identity::{Principal, VerifiedIdentity},
+    secret::Secret,
+};
+
+/// The name under which records are filed. Host names compare without regard to case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RecordKey {
+    host: String,
+    port: u16,
+    user: String,
+}
+
+impl RecordKey {
+    pub(crate) fn new(host: &str, port: u16, user: &str) -> Self {
+        RecordKey {
+            host: host.trim_end_matches('.').to_ascii_lowercase(),
+            port,
+            user: user.to_owned(),
+        }
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        &self.user
+    }
+}
+
+/// One record.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) key: RecordKey,
+    pub(crate) password: Secret,
+    pub(crate) principals: Vec<Principal>,
+    /// If not empty: the unique ids (`AROA…`, `AIDA…`) that may use it, so that a role deleted and
+    /// made again is another one.
+    pub(crate) user_ids: Vec<String>,
+    pub(crate) policy: Policy,
+}
+
+/// Whether an identity may use a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Allowed,
+    /// No principal of the record is this identity.
+    NotOnRecord,
+    /// The name is right, and the unique id is another one's.
+    OtherUserId,
+}
+
+impl Record {
+    pub(crate) fn admits(&self, identity: &VerifiedIdentity) -> Admission {
+        if !self
+            .principals
+            .iter()
+            .any(|principal| principal.matches(&identity.principal))
+        {
+            return Admission::NotOnRecord;
+        }
+        if self.user_ids.is_empty() || self.user_ids.iter().any(|id| id == identity.unique_id()) {
+            Admission::Allowed
+        } else {
+            Admission::OtherUserId
+        }
+    }
+}
+
+/// How a record may be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Policy {
+    pub(crate) methods: BTreeSet<Method>,
+    pub(crate) pinned_salt: Option<Vec<u8>>,
+    pub(crate) pinned_iterations: Option<u32>,
+    /// `tls-server-end-point` values (RFC 5929) of the databases that this record is meant for.
+    pub(crate) pinned_certificates: Vec<Vec<u8>>,
+    pub(crate) channel_binding: ChannelBindingPolicy,
+}
+
+impl Policy {
+    /// Only SCRAM-SHA-256-PLUS will do.
+    pub(crate) fn demands_channel_binding(&self) -> bool {
+        self.channel_binding == ChannelBindingPolicy::Require
+            || !self.pinned_certificates.is_empty()
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            methods: [Method::ScramSha256Plus, Method::ScramSha256].into(),
+            pinned_salt: None,
+            pinned_iterations: None,
+            pinned_certificates: Vec::new(),
+            channel_binding: ChannelBindingPolicy::Prefer,
+        }
+    }
+}
+
+/// A way of answering a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+pub(crate) enum Method {
+    /// PostgreSQL's MD5: its hash is as good as the password, and its salts are four bytes.
+    #[serde(rename = "md5")]
+    Md5,
+    #[serde(rename = "scram-sha-256")]
+    ScramSha256,
+    #[serde(rename = "scram-sha-256-plus")]
+    ScramSha256Plus,
+}
+
+impl Method {
+    /// As in `pg_hba.conf` and in records.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Method::Md5 => "md5",
+            Method::ScramSha256 => "scram-sha-256",
+            Method::ScramSha256Plus => "scram-sha-256-plus",
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// libpq's `channel_binding`, on the side of the record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ChannelBindingPolicy {
+    #[default]
+    Prefer,
+    Require,
+}

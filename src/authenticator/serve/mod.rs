@@ -1,0 +1,175 @@
+//! `approzium serve`.
+
+#[cfg(feature = "dev")]
+mod dev;
+mod telemetry;
+
+use std::{env, io::Write as _, net::SocketAddr, process::ExitCode};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub use super::config::Arguments;
+use super::{
+    Authenticator, AuthenticatorBuilder, LocalSecrets, Running, ServerTls, SessionKeys,
+    config::{Config, SecretsManager},
+    hardening, logging,
+};
+use crate::{Error, Result, identity::aws::StsVerifier};
+
+/// Runs until SIGTERM or SIGINT, and then until logins under way have ended, for a while.
+///
+/// What is wrong at the start goes to standard error in one line that names the setting, and the
+/// exit code is 2. Everything later is in the log.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match configured(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Whoever closed standard error does not want to know.
+            let _ = writeln!(std::io::stderr(), "approzium serve: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn configured(arguments: &Arguments) -> Result<()> {
+    let config = Config::load(arguments, &|name| env::var(name).ok())?;
+    let filter = logging::filter(&config.log_level)
+        .map_err(|problem| config.layers.error("log_level", problem))?;
+    logging::init(filter, config.log_format);
+    // Before any secret is read.
+    hardening::harden();
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Error::configuration("no runtime").with_source(error))?;
+    runtime.block_on(serve(&config))
+}
+
+async fn serve(config: &Config) -> Result<()> {
+    let telemetry = telemetry::start()?;
+    // First of all, so that no signal is lost that comes while the servers start.
+    let asked = Asked::listen()?;
+    if config.dev {
+        #[cfg(feature = "dev")]
+        dev::serve(config, asked).await?;
+        #[cfg(not(feature = "dev"))]
+        return Err(config
+            .layers
+            .error("dev", "this build leaves development mode out"));
+    } else {
+        let running = production(config).await?.start().await?;
+        until_asked(running, asked).await;
+    }
+    telemetry.shutdown().await;
+    Ok(())
+}
+
+async fn production(config: &Config) -> Result<AuthenticatorBuilder> {
+    let missing = |key: &str, help: &'static str| {
+        Error::configuration(format!("{key}: it is missing")).with_help(help)
+    };
+    let path = match (config.secrets_manager, &config.local_secrets_path) {
+        (Some(SecretsManager::Vault | SecretsManager::Asm), _) => {
+            return Err(config.layers.error(
+                "secrets_manager",
+                "this version reads records from a local file: secrets_manager: local",
+            ));
+        }
+        (None, None) => return Err(missing("secrets_manager", "give local_secrets_path")),
+        (_, None) => return Err(missing("local_secrets_path", "secrets_manager is local")),
+        (_, Some(path)) => path,
+    };
+    let mut builder = common(config)
+        .await?
+        .secrets(LocalSecrets::open(path)?)
+        .verifier(StsVerifier::builder().fips(config.sts_fips).build()?);
+    if config.disable_tls {
+        for key in ["tls_cert_path", "tls_key_path", "client_ca_path"] {
+            if config.layers.origin(key).is_some() {
+                return Err(config
+                    .layers
+                    .error(key, "it cannot stand beside disable_tls"));
+            }
+        }
+        builder = builder.disable_tls();
+    } else {
+        let help = "give tls_cert_path and tls_key_path, or disable_tls on a loopback address";
+        let chain = config.tls_cert_path.as_ref();
+        let key = config.tls_key_path.as_ref();
+        let tls = ServerTls::open(
+            chain.ok_or_else(|| missing("tls_cert_path", help))?,
+            key.ok_or_else(|| missing("tls_key_path", help))?,
+        )?;
+        builder = builder.tls(match &config.client_ca_path {
+            Some(path) => tls.open_client_ca(path)?,
+            None => tls,
+        });
+    }
+    if let Some(path) = &config.session_key_path {
+        builder = builder.session_keys(SessionKeys::open(path)?);
+    }
+    Ok(builder)
+}
+
+/// What production and development have in common.
+async fn common(config: &Config) -> Result<AuthenticatorBuilder> {
+    let builder = Authenticator::builder()
+        .grpc_address(address(config, config.grpc_port).await?)
+        .http_address(address(config, config.http_port).await?)
+        .session_lifetime(config.session_lifetime)
+        .limits(config.limits.clone())
+        .drain_timeout(config.drain_timeout);
+    Ok(if config.audiences.is_empty() {
+        builder.own_name(config.host.clone())
+    } else {
+        builder.audiences(config.audiences.iter().cloned())
+    })
+}
+
+async fn address(config: &Config, port: u16) -> Result<SocketAddr> {
+    tokio::net::lookup_host((config.host.as_str(), port))
+        .await
+        .map_err(|error| config.layers.error("host", error))?
+        .next()
+        .ok_or_else(|| config.layers.error("host", "it has no address"))
+}
+
+/// Serves until asked to stop, and drains.
+async fn until_asked(running: Running, asked: Asked) {
+    ::tracing::info!(
+        grpc = %running.grpc_addr(),
+        http = running.http_addr().map(::tracing::field::display),
+        version = env!("CARGO_PKG_VERSION"),
+        "serving",
+    );
+    let signal = asked.wait().await;
+    ::tracing::info!(signal, "draining");
+    if running.shutdown().await {
+        ::tracing::info!("stopped");
+    } else {
+        ::tracing::warn!("stopped with logins under way: drain_timeout is over");
+    }
+}
+
+/// The signals by which a service is asked to stop.
+struct Asked {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Asked {
+    fn listen() -> Result<Self> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Error::configuration("no signals").with_source(error))
+        };
+        Ok(Asked {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn wait(mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

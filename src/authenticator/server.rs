@@ -1,0 +1,382 @@
+//! The Authenticator put together: listeners, services, and how they end.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tonic_health::ServingStatus;
+
+use super::{
+    authorization::Authorizer,
+    http,
+    keys::KeyStore,
+    limits::{Gate, Limits, Rate},
+    listener::{Acceptor, GrpcListener, HttpListener},
+    metrics::Metrics,
+    secrets::LocalSecrets,
+    service::{MAX_MESSAGE_SIZE, Service, Shared},
+    tls::ServerTls,
+    token::{MAX_SESSION_LIFETIME, SessionKeys, Tokens},
+};
+use crate::{
+    Error, Result,
+    error::printable,
+    identity::aws::{Audiences, Skew, Verifier},
+    proto::v2::authenticator_server::AuthenticatorServer,
+};
+
+/// The service as gRPC's health protocol knows it; the empty name stands for the whole server.
+const SERVICE: &str = "approzium.v2.Authenticator";
+
+/// Calls at a time on one connection.
+const MAX_STREAMS: u32 = 256;
+const MAX_HEADERS: u32 = 16 << 10;
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// An Authenticator within this process.
+///
+/// ```no_run
+/// use approzium::authenticator::{Authenticator, LocalSecrets, ServerTls};
+/// use approzium::identity::aws::StsVerifier;
+///
+/// # async fn example() -> approzium::Result<()> {
+/// let running = Authenticator::builder()
+///     .verifier(StsVerifier::builder().build()?)
+///     .secrets(LocalSecrets::open("secrets.yaml")?)
+///     .tls(ServerTls::open("cert.pem".as_ref(), "key.pem".as_ref())?)
+///     .start()
+///     .await?;
+/// println!("answering at {}", running.grpc_addr());
+/// running.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Authenticator;
+
+impl Authenticator {
+    /// Describes one. A verifier, secrets and TLS (or [`disable_tls`]) must be given.
+    ///
+    /// [`disable_tls`]: AuthenticatorBuilder::disable_tls
+    pub fn builder() -> AuthenticatorBuilder {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        AuthenticatorBuilder {
+            grpc: loopback,
+            http: Some(loopback),
+            tls: None,
+            plaintext: false,
+            audiences: Vec::new(),
+            own_name: None,
+            verifier: None,
+            secrets: None,
+            session_keys: None,
+            session_lifetime: MAX_SESSION_LIFETIME,
+            limits: Limits::default(),
+            drain_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// The description of an [`Authenticator`].
+pub struct AuthenticatorBuilder {
+    grpc: SocketAddr,
+    http: Option<SocketAddr>,
+    tls: Option<ServerTls>,
+    plaintext: bool,
+    audiences: Vec<String>,
+    own_name: Option<String>,
+    verifier: Option<Arc<dyn Verifier>>,
+    secrets: Option<LocalSecrets>,
+    session_keys: Option<SessionKeys>,
+    session_lifetime: Duration,
+    limits: Limits,
+    drain_timeout: Duration,
+}
+
+impl AuthenticatorBuilder {
+    /// Where applications reach it. Default: a free port of 127.0.0.1.
+    pub fn grpc_address(mut self, address: SocketAddr) -> Self {
+        self.grpc = address;
+        self
+    }
+
+    /// Where health and metrics are read; `None` for nowhere. Default: a free port of 127.0.0.1.
+    pub fn http_address(mut self, address: impl Into<Option<SocketAddr>>) -> Self {
+        self.http = address.into();
+        self
+    }
+
+    /// The certificate of both endpoints, and whose client certificates they demand.
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Speaks plaintext, at loopback addresses only: to applications beside it on one machine.
+    pub fn disable_tls(mut self) -> Self {
+        self.plaintext = true;
+        self
+    }
+
+    /// The names that it answers to: proofs must be signed for one of them. Default: the names of
+    /// its certificate and its address.
+    pub fn audiences<I>(mut self, names: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.audiences = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// One more name that it answers to, beside the default ones.
+    pub(crate) fn own_name(mut self, name: String) -> Self {
+        self.own_name = Some(name);
+        self
+    }
+
+    /// By whom proofs of identity are verified.
+    pub fn verifier(mut self, verifier: impl Verifier) -> Self {
+        self.verifier = Some(Arc::new(verifier));
+        self
+    }
+
+    /// Where the records are.
+    pub fn secrets(mut self, secrets: LocalSecrets) -> Self {
+        self.secrets = Some(secrets);
+        self
+    }
+
+    /// The keys of session tokens, where replicas share them. Default: a random one.
+    pub fn session_keys(mut self, keys: SessionKeys) -> Self {
+        self.session_keys = Some(keys);
+        self
+    }
+
+    /// How long a session lasts. Default and maximum: [`MAX_SESSION_LIFETIME`].
+    pub fn session_lifetime(mut self, lifetime: Duration) -> Self {
+        self.session_lifetime = lifetime;
+        self
+    }
+
+    /// How much it takes on.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How long logins under way may still take at [`Running::shutdown`]. Default: 20 s.
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// Starts it. It runs on tasks of its own until it is shut down or dropped.
+    ///
+    /// # Errors
+    /// A configuration error that names what is missing, wrong, or taken.
+    pub async fn start(self) -> Result<Running> {
+        let missing = |what: &str| Error::configuration(format!("{what} is missing"));
+        let audiences = Audiences::new(self.audience_names())?;
+        for address in [Some(self.grpc), self.http].into_iter().flatten() {
+            if self.plaintext && !address.ip().is_loopback() {
+                return Err(Error::configuration(format!(
+                    "disable_tls: {address} is not a loopback address, and nothing else may be \
+                     spoken to in plaintext"
+                )));
+            }
+        }
+        let tls = match self.tls {
+            _ if self.plaintext => None,
+            Some(tls) => Some(tls.config(&[b"h2", b"http/1.1"])?),
+            None => {
+                return Err(missing("tls_cert_path").with_help(
+                    "give tls_cert_path and tls_key_path, or disable_tls on a loopback address",
+                ));
+            }
+        };
+        let metrics = Arc::new(Metrics::default());
+        let keys = match self.session_keys {
+            Some(keys) => keys,
+            None => SessionKeys::random()?,
+        };
+        let limits = self.limits;
+        let acceptor = Acceptor::new(tls, &limits, metrics.clone());
+        let secrets = Arc::new(self.secrets.ok_or_else(|| missing("local_secrets_path"))?);
+        let service = Service(Arc::new(Shared {
+            verifier: self.verifier.ok_or_else(|| missing("a verifier"))?,
+            audiences,
+            skew: Skew::default(),
+            tokens: Tokens::new(keys, self.session_lifetime),
+            authorizer: Authorizer::new(secrets, metrics.clone()),
+            keys: KeyStore::new(limits.derivations_per_principal, metrics.clone())?,
+            sessions: Gate::new(limits.unauthenticated, limits.unauthenticated_per_address),
+            sts_calls: Rate::new(
+                limits.sts_calls_per_second,
+                limits.sts_calls_per_second_per_address,
+            ),
+            md5_answers: Rate::new(u32::MAX, limits.md5_per_second_per_principal),
+            metrics: metrics.clone(),
+            limits,
+        }));
+
+        let grpc = bind("grpc_port", self.grpc).await?;
+        let http = match self.http {
+            Some(address) => Some(bind("http_port", address).await?),
+            None => None,
+        };
+        let grpc_addr = local(&grpc)?;
+        let http_addr = http.as_ref().map(local).transpose()?;
+        let mut servers = vec![serve_grpc(acceptor.clone(), grpc, service).await];
+        if let (Some(listener), Some(address)) = (http, http_addr) {
+            servers.push(serve_http(acceptor.clone(), listener, address, metrics));
+        }
+        Ok(Running {
+            grpc_addr,
+            http_addr,
+            drain: acceptor.drain,
+            abort: acceptor.abort,
+            servers,
+            drain_timeout: self.drain_timeout,
+        })
+    }
+
+    fn audience_names(&self) -> Vec<String> {
+        if !self.audiences.is_empty() {
+            return self.audiences.clone();
+        }
+        let mut names = self.tls.as_ref().map(ServerTls::names).unwrap_or_default();
+        names.extend(self.own_name.clone());
+        let ip = self.grpc.ip();
+        if !ip.is_unspecified() {
+            names.push(ip.to_string());
+        }
+        if self.plaintext && ip.is_loopback() {
+            names.push("localhost".to_owned());
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+impl fmt::Debug for AuthenticatorBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthenticatorBuilder")
+            .field("grpc", &self.grpc)
+            .field("http", &self.http)
+            .field("audiences", &self.audiences)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An Authenticator that runs. Dropping it ends it at once; [`shutdown`](Self::shutdown) lets
+/// logins under way finish.
+#[derive(Debug)]
+pub struct Running {
+    grpc_addr: SocketAddr,
+    http_addr: Option<SocketAddr>,
+    drain: CancellationToken,
+    abort: CancellationToken,
+    servers: Vec<JoinHandle<()>>,
+    drain_timeout: Duration,
+}
+
+impl Running {
+    /// Where applications reach it.
+    pub fn grpc_addr(&self) -> SocketAddr {
+        self.grpc_addr
+    }
+
+    /// Where health and metrics are read, if anywhere.
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http_addr
+    }
+
+    /// Takes no new connections and calls, and waits for those under way, no longer than the drain
+    /// timeout. Says whether all ended by themselves.
+    pub async fn shutdown(mut self) -> bool {
+        self.drain.cancel();
+        let all = futures_util::future::join_all(self.servers.iter_mut());
+        let drained = tokio::time::timeout(self.drain_timeout, all).await.is_ok();
+        self.abort.cancel();
+        drained
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.drain.cancel();
+        self.abort.cancel();
+        for server in &self.servers {
+            server.abort();
+        }
+    }
+}
+
+async fn bind(setting: &str, address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| Error::configuration(format!("{setting}: {address}: {error}")))
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr> {
+    listener
+        .local_addr()
+        .map_err(|error| Error::configuration("no local address").with_source(error))
+}
+
+async fn serve_grpc(acceptor: Acceptor, listener: TcpListener, service: Service) -> JoinHandle<()> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health
+        .set_service_status(SERVICE, ServingStatus::Serving)
+        .await;
+    let service = AuthenticatorServer::new(service)
+        .max_decoding_message_size(MAX_MESSAGE_SIZE)
+        .max_encoding_message_size(MAX_MESSAGE_SIZE);
+    let drain = acceptor.drain.clone();
+    let draining = async move {
+        drain.cancelled().await;
+        for name in ["", SERVICE] {
+            health
+                .set_service_status(name, ServingStatus::NotServing)
+                .await;
+        }
+    };
+    let server = tonic::transport::Server::builder()
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_max_header_list_size(MAX_HEADERS)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .add_service(service)
+        .add_service(health_service)
+        .serve_with_incoming_shutdown(GrpcListener(acceptor.listen(listener)), draining);
+    tokio::spawn(async move {
+        if let Err(error) = server.await {
+            ::tracing::error!(error = ?printable(&error.to_string()), "the gRPC server ended");
+        }
+    })
+}
+
+fn serve_http(
+    acceptor: Acceptor,
+    listener: TcpListener,
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+) -> JoinHandle<()> {
+    let drain = acceptor.drain.clone();
+    let router = http::router(metrics, drain.clone());
+    let listener = HttpListener {
+        accepted: acceptor.listen(listener),
+        address,
+    };
+    tokio::spawn(async move {
+        let server = axum::serve(listener, router)
+            .with_graceful_shutdown(async move { drain.cancelled().await });
+        if let Err(error) = server.await {
+            ::tracing::error!(%error, "the HTTP server ended");
+        }
+    })
+}

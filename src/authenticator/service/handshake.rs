@@ -1,0 +1,385 @@
+//! `Authenticate`: one login at one database, one proof.
+//!
+//! Identity first, then the record, then the challenge. After the proof there is only the client's
+//! word on how the login ended; where it brings the database's own signature, the keys are kept.
+
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use super::{
+    Call,
+    mechanism::{check_pins, choose},
+    refusal::Refusal,
+};
+use crate::{
+    authenticator::{
+        audit::{Decision, Reason},
+        keys::Held,
+        metrics::{Ending, Phase},
+        secrets::{Method, Record, RecordKey},
+        target::{Target, attribution},
+        token::Session,
+    },
+    proto::v2::{
+        AuthenticateRequest, AuthenticateResponse, HandshakeAccepted, HandshakeStart, Md5Challenge,
+        Md5Response, Outcome, ScramClientFinal, ScramClientFirst, ScramStart,
+        authenticate_request::Message as Request, authenticate_response::Message as Answer,
+        outcome,
+    },
+    wire::{
+        md5,
+        scram::{ClientFinal, ClientFirst, Limits, NONCE_LENGTH, ServerFirst},
+    },
+};
+
+/// The SQLSTATE of a password that is not, or no longer, the right one.
+const INVALID_PASSWORD: &str = "28P01";
+
+type HandshakeCall = Call<AuthenticateRequest, AuthenticateResponse>;
+
+pub(super) async fn run(mut call: HandshakeCall) {
+    let metrics = call.shared.metrics.clone();
+    let began = Instant::now();
+    metrics.request_began();
+    match call.answer().await {
+        Ok(answered) => {
+            metrics.request_ended(Phase::Handshake, Ending::Ok, began.elapsed());
+            call.audit.decide(
+                &metrics,
+                Decision::Allowed,
+                answered.reason(),
+                answered.detail(),
+            );
+            let span = std::mem::take(&mut call.span);
+            span.finish();
+            call.outcome(answered).await;
+        }
+        Err(refusal) => {
+            call.refuse(&refusal).await;
+            metrics.request_ended(Phase::Handshake, refusal.ending(), began.elapsed());
+            call.span.fail(refusal.reason().as_str());
+        }
+    }
+    metrics.stream_ended();
+}
+
+/// A proof was given.
+struct Answered {
+    session: Session,
+    record: Arc<Record>,
+    proof: Proof,
+}
+
+enum Proof {
+    Scram {
+        mechanism: &'static str,
+        client_final: ClientFinal,
+        held: Held,
+    },
+    Md5,
+}
+
+impl Answered {
+    fn reason(&self) -> Reason {
+        match self.proof {
+            Proof::Scram { .. } => Reason::ScramAnswered,
+            Proof::Md5 => Reason::Md5Answered,
+        }
+    }
+
+    fn detail(&self) -> Option<&str> {
+        match &self.proof {
+            Proof::Scram { mechanism, .. } => Some(mechanism),
+            Proof::Md5 => None,
+        }
+    }
+}
+
+impl HandshakeCall {
+    async fn answer(&mut self) -> Result<Answered, Refusal> {
+        let limits = self.shared.limits.clone();
+        let start = match self
+            .message(limits.handshake_timeout, Reason::MalformedMessage)
+            .await?
+        {
+            Request::Start(start) => start,
+            _ => return Err(unexpected("a start")),
+        };
+        let session = self.identify(&start)?;
+        let target = Target::parse(&start)?;
+        self.audit.attribution = attribution(&start)?;
+        self.audit.target = Some(target.clone());
+        let record = self.authorize(&session, &target.key()).await?;
+        self.reply(Answer::Accepted(HandshakeAccepted {
+            request_id: self.audit.request_id.clone(),
+            iam_arn: session.identity.arn.clone(),
+        }))
+        .await?;
+
+        match self
+            .message(limits.challenge_timeout, Reason::ChallengeTimeout)
+            .await?
+        {
+            Request::ScramStart(start) => self.scram(start, session, record).await,
+            Request::Md5Challenge(challenge) => self.md5(&challenge, session, record).await,
+            Request::Outcome(_) => Err(Refusal::cancelled()),
+            _ => Err(unexpected("a challenge")),
+        }
+    }
+
+    fn identify(&mut self, start: &HandshakeStart) -> Result<Session, Refusal> {
+        let session = self.shared.tokens.verify(
+            &start.session_token,
+            self.peer.certificate.as_ref(),
+            SystemTime::now(),
+        )?;
+        self.audit.belongs_to(&session);
+        self.span.identified(&session.identity.arn);
+        self.peer.is_known();
+        Ok(session)
+    }
+
+    async fn authorize(
+        &mut self,
+        session: &Session,
+        key: &RecordKey,
+    ) -> Result<Arc<Record>, Refusal> {
+        let shared = self.shared.clone();
+        self.span
+            .step(
+                "secret",
+                |refusal: &Refusal| refusal.reason().as_str(),
+                async {
+                    let authorized = shared.authorizer.authorize(&session.identity, key).await;
+                    authorized.map_err(Refusal::from)
+                },
+            )
+            .await
+    }
+
+    async fn scram(
+        &mut self,
+        start: ScramStart,
+        session: Session,
+        record: Arc<Record>,
+    ) -> Result<Answered, Refusal> {
+        let (mechanism, channel_binding) = choose(&record.policy, start)?;
+        let mut nonce = [0; NONCE_LENGTH];
+        getrandom::fill(&mut nonce).map_err(|error| Refusal::internal(&error.to_string()))?;
+        let client_first = ClientFirst::new(channel_binding, nonce);
+        self.reply(Answer::ScramClientFirst(ScramClientFirst {
+            mechanism: mechanism.as_str().to_owned(),
+            message: client_first.message().to_vec(),
+        }))
+        .await?;
+
+        let limits = &self.shared.limits;
+        let mut bounds = Limits::default();
+        bounds.iterations = limits.min_iterations..=limits.max_iterations;
+        let within = limits.challenge_timeout;
+        let server_first = match self.message(within, Reason::ChallengeTimeout).await? {
+            Request::ScramServerFirst(first) => {
+                client_first.server_first(&first.message, &bounds)?
+            }
+            Request::Outcome(_) => return Err(Refusal::cancelled()),
+            _ => return Err(unexpected("the server-first message")),
+        };
+        let (record, held) = self.keys(&session, record, &server_first).await?;
+        let client_final = server_first.client_final(&held.keys)?;
+        self.reply(Answer::ScramClientFinal(ScramClientFinal {
+            message: client_final.message().to_vec(),
+            server_signature_sha256: client_final.server_signature_digest().to_vec(),
+        }))
+        .await?;
+        Ok(Answered {
+            session,
+            record,
+            proof: Proof::Scram {
+                mechanism: mechanism.as_str(),
+                client_final,
+                held,
+            },
+        })
+    }
+
+    /// The keys for a challenge. A salt other than the confirmed one is a sign that the password
+    /// was changed: then the record is read again first, and decided on again.
+    async fn keys(
+        &mut self,
+        session: &Session,
+        mut record: Arc<Record>,
+        server_first: &ServerFirst,
+    ) -> Result<(Arc<Record>, Held), Refusal> {
+        let shared = self.shared.clone();
+        let (salt, iterations) = (server_first.salt(), server_first.iterations());
+        let identity = &session.identity;
+        if shared.keys.looks_rotated(&record, salt, iterations).await
+            && let Some(reread) = shared.authorizer.reread(identity, &record.key).await
+        {
+            record = reread?;
+        }
+        check_pins(&record.policy, salt, iterations)?;
+        let held = self
+            .span
+            .step(
+                "compute",
+                |refusal: &Refusal| refusal.reason().as_str(),
+                async {
+                    let principal = &identity.principal;
+                    let keys = shared.keys.keys(&record, principal, salt, iterations).await;
+                    keys.map_err(Refusal::from)
+                },
+            )
+            .await?;
+        Ok((record, held))
+    }
+
+    async fn md5(
+        &mut self,
+        challenge: &Md5Challenge,
+        session: Session,
+        record: Arc<Record>,
+    ) -> Result<Answered, Refusal> {
+        if !record.policy.methods.contains(&Method::Md5) {
+            return Err(Refusal::policy(
+                "the record does not allow MD5",
+                Reason::MethodNotOnRecord,
+            ));
+        }
+        let salt: [u8; 4] = challenge.salt.as_slice().try_into().map_err(|_| {
+            Refusal::invalid("an MD5 salt has four bytes", Reason::MalformedChallenge)
+        })?;
+        let principal = session.identity.principal.clone();
+        if !self.shared.md5_answers.allow(principal, Instant::now()) {
+            return Err(Refusal::exhausted(
+                "too many MD5 logins",
+                Reason::TooManyMd5Answers,
+            ));
+        }
+        let password = record.password.expose_secret();
+        self.reply(Answer::Md5Response(Md5Response {
+            password: md5::response(record.key.user(), password, salt),
+        }))
+        .await?;
+        Ok(Answered {
+            session,
+            record,
+            proof: Proof::Md5,
+        })
+    }
+
+    /// How the login ended, by the client's word.
+    async fn outcome(mut self, answered: Answered) {
+        let within = self.shared.limits.challenge_timeout;
+        let result = match self.message(within, Reason::LoginUnknown).await {
+            Ok(Request::Outcome(Outcome { result })) => result,
+            Ok(_) => {
+                // One proof a stream: whoever asks for another is told, and the login stays open.
+                self.refuse(&unexpected("the outcome")).await;
+                return;
+            }
+            Err(_) => None,
+        };
+        let (reason, detail) = match result {
+            None => (Reason::LoginUnknown, None),
+            Some(outcome::Result::Cancelled(_)) => (Reason::LoginCancelled, None),
+            Some(outcome::Result::Succeeded(succeeded)) => (
+                self.confirm(&answered, &succeeded.server_signature).await,
+                None,
+            ),
+            Some(outcome::Result::Refused(refused)) => {
+                let sqlstate = sqlstate(refused.sqlstate);
+                if sqlstate.as_deref() == Some(INVALID_PASSWORD) {
+                    self.read_again(&answered).await;
+                }
+                (Reason::LoginRefused, sqlstate)
+            }
+        };
+        self.audit.decide(
+            &self.shared.metrics,
+            Decision::Outcome,
+            reason,
+            detail.as_deref(),
+        );
+    }
+
+    async fn confirm(&self, answered: &Answered, server_signature: &[u8]) -> Reason {
+        let Proof::Scram {
+            client_final, held, ..
+        } = &answered.proof
+        else {
+            return Reason::LoginReported;
+        };
+        if !client_final.server_signature().matches(server_signature) {
+            ::tracing::warn!("a client claims a login that its database did not confirm");
+            return Reason::LoginUnproved;
+        }
+        self.shared.keys.confirm(&answered.record, held).await;
+        Reason::LoginVerified
+    }
+
+    /// The record's password is not the database's: somebody rotated it, perhaps.
+    async fn read_again(&self, answered: &Answered) {
+        let identity = &answered.session.identity;
+        let key = &answered.record.key;
+        if let Some(Err(refused)) = self.shared.authorizer.reread(identity, key).await {
+            ::tracing::warn!(?refused, "reading a record again failed");
+        }
+    }
+
+    async fn message(
+        &mut self,
+        within: std::time::Duration,
+        late: Reason,
+    ) -> Result<Request, Refusal> {
+        self.next(within, late)
+            .await?
+            .ok_or_else(Refusal::client_gone)?
+            .message
+            .ok_or_else(|| Refusal::invalid("an empty message", Reason::MalformedMessage))
+    }
+
+    async fn reply(&self, message: Answer) -> Result<(), Refusal> {
+        self.send(AuthenticateResponse {
+            message: Some(message),
+        })
+        .await
+    }
+}
+
+fn unexpected(expected: &str) -> Refusal {
+    Refusal::invalid(
+        format!("{expected} was expected"),
+        Reason::UnexpectedMessage,
+    )
+}
+
+/// Five capital letters and digits, or nothing.
+fn sqlstate(text: String) -> Option<String> {
+    let well_formed = text.len() == 5
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    well_formed.then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sqlstate_is_five_capital_letters_and_digits() {
+        for (text, good) in [
+            ("28P01", true),
+            ("00000", true),
+            ("28p01", false),
+            ("28P0", false),
+            ("28P01\n", false),
+            ("", false),
+        ] {
+            assert_eq!(sqlstate(text.to_owned()).is_some(), good, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The service `approzium.v2.Authenticator`.
+//!
+//! A call is a task that reads the client's messages one after the other, each within its time.
+//! What a caller is told when it is refused is in [`refusal`]; what the operator is told is one
+//! audit line.
+
+mod handshake;
+mod mechanism;
+mod refusal;
+mod session;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use ::tracing::Instrument as _;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataValue};
+use uuid::Uuid;
+
+use self::refusal::Refusal;
+use super::{
+    audit::{Audit, Reason},
+    authorization::Authorizer,
+    keys::KeyStore,
+    limits::{Gate, Limits, Rate},
+    listener::Peer,
+    metrics::Metrics,
+    token::Tokens,
+};
+use crate::{
+    identity::{
+        Principal,
+        aws::{Audiences, Skew, Verifier},
+    },
+    opentelemetry::server::ServerSpan,
+    proto::v2::{
+        AuthenticateRequest, AuthenticateResponse, CreateSessionRequest, CreateSessionResponse,
+        authenticator_server::Authenticator,
+    },
+};
+
+/// In the initial metadata of every answer, and in the trailers of every error.
+const REQUEST_ID: &str = "x-approzium-request-id";
+
+/// A token, a target and 64 attribution entries of 512 bytes fit well.
+pub(crate) const MAX_MESSAGE_SIZE: usize = 64 << 10;
+
+/// Messages of one call that may wait for the network: a call has never more than four.
+const OUTBOUND: usize = 4;
+
+/// What all calls share.
+pub(crate) struct Shared {
+    pub(crate) verifier: Arc<dyn Verifier>,
+    pub(crate) audiences: Audiences,
+    pub(crate) skew: Skew,
+    pub(crate) tokens: Tokens,
+    pub(crate) authorizer: Authorizer,
+    pub(crate) keys: KeyStore,
+    pub(crate) limits: Limits,
+    /// Sessions in the making.
+    pub(crate) sessions: Arc<Gate<IpAddr>>,
+    pub(crate) sts_calls: Rate<IpAddr>,
+    pub(crate) md5_answers: Rate<Principal>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// The service.
+#[derive(Clone)]
+pub(crate) struct Service(pub(crate) Arc<Shared>);
+
+#[tonic::async_trait]
+impl Authenticator for Service {
+    type CreateSessionStream = ReceiverStream<Result<CreateSessionResponse, Status>>;
+    type AuthenticateStream = ReceiverStream<Result<AuthenticateResponse, Status>>;
+
+    async fn create_session(
+        &self,
+        request: Request<Streaming<CreateSessionRequest>>,
+    ) -> Result<Response<Self::CreateSessionStream>, Status> {
+        let (call, response) = Call::begin(self, "CreateSession", request)?;
+        let span = ::tracing::info_span!("request", request_id = %call.audit.request_id);
+        tokio::spawn(session::run(call).instrument(span));
+        Ok(response)
+    }
+
+    async fn authenticate(
+        &self,
+        request: Request<Streaming<AuthenticateRequest>>,
+    ) -> Result<Response<Self::AuthenticateStream>, Status> {
+        let (call, response) = Call::begin(self, "Authenticate", request)?;
+        let span = ::tracing::info_span!("request", request_id = %call.audit.request_id);
+        tokio::spawn(handshake::run(call).instrument(span));
+        Ok(response)
+    }
+}
+
+/// One call under way.
+struct Call<Q, A> {
+    shared: Arc<Shared>,
+    peer: Peer,
+    inbound: Streaming<Q>,
+    outbound: mpsc::Sender<Result<A, Status>>,
+    audit: Audit,
+    span: ServerSpan,
+}
+
+type Answers<A> = Response<ReceiverStream<Result<A, Status>>>;
+
+impl<Q, A> Call<Q, A> {
+    #[expect(
+        clippy::result_large_err,
+        reason = "tonic's Status is what its services return"
+    )]
+    fn begin(
+        service: &Service,
+        method: &'static str,
+        request: Request<Streaming<Q>>,
+    ) -> Result<(Self, Answers<A>), Status> {
+        let request_id = Uuid::new_v4().to_string();
+        let Some(peer) = request.extensions().get::<Peer>().cloned() else {
+            return Err(Status::internal("the connection has no peer"));
+        };
+        let span = ServerSpan::start(method, &request_id, request.metadata());
+        let (outbound, answers) = mpsc::channel(OUTBOUND);
+        let mut response = Response::new(ReceiverStream::new(answers));
+        if let Ok(id) = MetadataValue::try_from(&request_id) {
+            response.metadata_mut().insert(REQUEST_ID, id);
+        }
+        let call = Call {
+            shared: service.0.clone(),
+            audit: Audit::new(method, request_id, peer.address),
+            peer,
+            inbound: request.into_inner(),
+            outbound,
+            span,
+        };
+        Ok((call, response))
+    }
+
+    /// The client's next message; `None` if it has no more.
+    async fn next(&mut self, within: Duration, late: Reason) -> Result<Option<Q>, Refusal> {
+        match tokio::time::timeout(within, self.inbound.message()).await {
+            Ok(Ok(message)) => Ok(message),
+            Ok(Err(status)) => Err(Refusal::unreadable(&status)),
+            Err(_) => Err(Refusal::late(late)),
+        }
+    }
+
+    async fn send(&self, answer: A) -> Result<(), Refusal> {
+        self.outbound
+            .send(Ok(answer))
+            .await
+            .map_err(|_| Refusal::client_gone())
+    }
+
+    /// Tells the client no, and the operator why.
+    async fn refuse(&self, refusal: &Refusal) {
+        self.audit.decide(
+            &self.shared.metrics,
+            refusal.decision(),
+            refusal.reason(),
+            refusal.detail(),
+        );
+        // Nobody to tell, if the client is gone.
+        let _ = self
+            .outbound
+            .send(Err(refusal.status(&self.audit.request_id)))
+            .await;
+    }
+}

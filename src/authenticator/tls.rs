@@ -1,0 +1,191 @@
+//! The Authenticator's own TLS.
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+use x509_cert::{
+    Certificate,
+    der::Decode,
+    ext::pkix::{SubjectAltName, name::GeneralName},
+};
+
+use crate::{Error, Result};
+
+/// A certificate, its key, and whom it asks for certificates of their own.
+#[derive(Debug)]
+pub struct ServerTls {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    clients: Option<RootCertStore>,
+}
+
+impl ServerTls {
+    /// A chain of certificates, the server's own first, and its key, in PEM.
+    ///
+    /// # Errors
+    /// Either holds no such thing. Whether they belong together is checked at start.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self> {
+        let problem = |what: &str, error: &dyn std::fmt::Display| {
+            Error::configuration(format!("{what}: {error}"))
+        };
+        let chain = CertificateDer::pem_slice_iter(chain)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| problem("tls_cert_path", &error))?;
+        if chain.is_empty() {
+            return Err(problem("tls_cert_path", &"it holds no certificate"));
+        }
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|_| problem("tls_key_path", &"it holds no private key in PEM"))?;
+        Ok(ServerTls {
+            chain,
+            key,
+            clients: None,
+        })
+    }
+
+    /// As [`from_pem`](Self::from_pem), from files.
+    ///
+    /// # Errors
+    /// As above, or a file cannot be read.
+    pub fn open(chain: &Path, key: &Path) -> Result<Self> {
+        Self::from_pem(&read("tls_cert_path", chain)?, &read("tls_key_path", key)?)
+    }
+
+    /// Only clients with a certificate of one of these authorities (PEM) may connect; their session
+    /// tokens are bound to it.
+    ///
+    /// # Errors
+    /// It holds no certificate that could be an authority.
+    pub fn with_client_ca(mut self, authorities: &[u8]) -> Result<Self> {
+        let problem = |error: &dyn std::fmt::Display| {
+            Error::configuration(format!("client_ca_path: {error}"))
+        };
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(authorities) {
+            let certificate = certificate.map_err(|error| problem(&error))?;
+            roots.add(certificate).map_err(|error| problem(&error))?;
+        }
+        if roots.is_empty() {
+            return Err(problem(&"it holds no certificate"));
+        }
+        self.clients = Some(roots);
+        Ok(self)
+    }
+
+    /// As [`with_client_ca`](Self::with_client_ca), from a file.
+    ///
+    /// # Errors
+    /// As above, or the file cannot be read.
+    pub fn open_client_ca(self, path: &Path) -> Result<Self> {
+        self.with_client_ca(&read("client_ca_path", path)?)
+    }
+
+    /// The names that the certificate carries, but for wildcards: what clients may have dialled.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let Some(certificate) = self
+            .chain
+            .first()
+            .and_then(|der| Certificate::from_der(der).ok())
+        else {
+            return Vec::new();
+        };
+        let Ok(Some((_, names))) = certificate
+            .tbs_certificate()
+            .get_extension::<SubjectAltName>()
+        else {
+            return Vec::new();
+        };
+        names
+            .0
+            .iter()
+            .filter_map(|name| match name {
+                GeneralName::DnsName(name) => Some(name.to_string()),
+                GeneralName::IpAddress(address) => ip_address(address.as_bytes()),
+                _ => None,
+            })
+            .filter(|name| !name.contains('*'))
+            .collect()
+    }
+
+    pub(crate) fn config(self, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::configuration(format!("tls: {error}")))?;
+        let builder = match self.clients {
+            Some(roots) => builder.with_client_cert_verifier(
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                    .build()
+                    .map_err(|error| Error::configuration(format!("client_ca_path: {error}")))?,
+            ),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder
+            .with_single_cert(self.chain, self.key)
+            .map_err(|error| {
+                Error::configuration(format!("tls_cert_path and tls_key_path: {error}"))
+            })?;
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Ok(Arc::new(config))
+    }
+}
+
+fn ip_address(octets: &[u8]) -> Option<String> {
+    if let Ok(v4) = <[u8; 4]>::try_from(octets) {
+        return Some(std::net::Ipv4Addr::from(v4).to_string());
+    }
+    let v6 = <[u8; 16]>::try_from(octets).ok()?;
+    Some(std::net::Ipv6Addr::from(v6).to_string())
+}
+
+fn read(setting: &str, path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path)
+        .map_err(|error| Error::configuration(format!("{setting}: {}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(names: &[&str]) -> (String, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(
+            names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>(),
+        )
+        .unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn knows_the_names_it_answers_to() {
+        let (chain, key) = certificate(&["auth.example", "*.example", "127.0.0.1", "::1"]);
+        let tls = ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+        assert_eq!(tls.names(), ["auth.example", "127.0.0.1", "::1"]);
+        assert_eq!(tls.config(&[b"h2"]).unwrap().alpn_protocols, [b"h2"]);
+    }
+
+    #[test]
+    fn each_mistake_names_its_setting() {
+        let (chain, key) = certificate(&["a"]);
+        let (_, other) = certificate(&["a"]);
+        let says = |result: Result<ServerTls>| result.unwrap_err().to_string();
+        let tls = || ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+        assert!(says(ServerTls::from_pem(b"", key.as_bytes())).contains("tls_cert_path"));
+        assert!(says(ServerTls::from_pem(chain.as_bytes(), b"x")).contains("tls_key_path"));
+        assert!(says(tls().with_client_ca(b"")).contains("client_ca_path"));
+        assert!(says(ServerTls::open(Path::new("/no/such"), Path::new("/n"))).contains("/no/such"));
+        let mixed = ServerTls::from_pem(chain.as_bytes(), other.as_bytes()).unwrap();
+        assert!(
+            mixed
+                .config(&[])
+                .unwrap_err()
+                .to_string()
+                .contains("tls_key_path")
+        );
+    }
+}

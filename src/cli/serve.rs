@@ -1,0 +1,3 @@
+//! `approzium serve`: the Authenticator.
+
+pub(crate) use approzium::authenticator::serve::{Arguments, run};
