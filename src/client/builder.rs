@@ -20,6 +20,8 @@ use crate::{
 /// Where the Authenticator is, if the application says nothing of it.
 const ADDRESS_VARIABLE: &str = "APPROZIUM_ADDRESS";
 
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The description of an [`AuthClient`]: see [`AuthClient::builder`].
 #[derive(Clone, Debug)]
 pub struct AuthClientBuilder {
@@ -140,7 +142,7 @@ impl AuthClientBuilder {
     /// # Errors
     /// [`is_configuration`](Error::is_configuration), naming the setting: an address that is none,
     /// plaintext to another machine, files of [`TlsConfig`] that cannot be read, an audience with
-    /// other characters, a timeout of zero.
+    /// other characters, a timeout of zero or of more than a day.
     pub fn build(self) -> Result<AuthClient> {
         let address = Address::parse(&self.address)?;
         let tls = self.tls_to(&address)?;
@@ -160,8 +162,10 @@ impl AuthClientBuilder {
             ("session_timeout", self.session_timeout),
             ("handshake_timeout", self.handshake_timeout),
         ] {
-            if timeout.is_zero() {
-                return Err(Error::configuration(format!("{name} is zero")));
+            if timeout.is_zero() || timeout > MAX_TIMEOUT {
+                return Err(Error::configuration(format!(
+                    "{name} is {timeout:?}: more than nothing and at most a day is allowed"
+                )));
             }
         }
         let shown = address.to_string();
@@ -253,6 +257,7 @@ mod tests {
             (local().audience("a b"), "audience"),
             (local().audience(""), "audience"),
             (local().connect_timeout(Duration::ZERO), "connect_timeout"),
+            (local().session_timeout(Duration::MAX), "session_timeout"),
             (
                 AuthClient::builder("localhost").tls(TlsConfig::new().roots_file("/no/such.pem")),
                 "/no/such.pem",

@@ -100,9 +100,11 @@ impl Handshake {
             let start = start(client, &session, &target);
             let opening = Self::begin(client, &connection, start, deadline);
             let step = (Instant::now() + client.0.handshake_timeout).min(deadline);
-            let opened = timeout_at(step, opening)
-                .await
-                .map_err(|_| late(Hop::Handshake, "the Authenticator had accepted the login"))?;
+            let opened = timeout_at(step, opening).await.map_err(|_| {
+                // It may be slow, or gone without a word: the next login dials again.
+                connection.discard();
+                late(Hop::Handshake, "the Authenticator had accepted the login")
+            })?;
             match opened {
                 Ok(handshake) => {
                     session.accepted();

@@ -319,6 +319,41 @@ impl Drop for Server {
     }
 }
 
+/// Stands between, and can forget connections without telling anybody.
+pub(super) struct Middlebox {
+    pub(super) address: SocketAddr,
+    forgotten: tokio::sync::watch::Sender<usize>,
+}
+
+impl Middlebox {
+    pub(super) async fn start(to: SocketAddr) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (forgotten, forgets) = tokio::sync::watch::channel(0);
+        tokio::spawn(async move {
+            while let Ok((mut here, _)) = listener.accept().await {
+                let mut forgets = forgets.clone();
+                forgets.mark_unchanged();
+                tokio::spawn(async move {
+                    let mut there = tokio::net::TcpStream::connect(to).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut here, &mut there) => {}
+                        Ok(()) = forgets.changed() => {
+                            // Open on both sides, and nothing passes.
+                            std::future::pending::<()>().await;
+                        }
+                    }
+                });
+            }
+        });
+        Middlebox { address, forgotten }
+    }
+
+    pub(super) fn forget_connections(&self) {
+        self.forgotten.send_modify(|times| *times += 1);
+    }
+}
+
 /// A client with credentials of its own.
 pub(super) fn client(address: &str) -> AuthClientBuilder {
     let keys = Credentials::from_keys("AKIAIOSFODNN7EXAMPLE", "a secret of the tests", None);

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use super::*;
 use crate::client::testing::{
-    self, ARN, Behaviour, REQUEST_ID, Reply, Server, answer, eventually, soon, target,
+    self, ARN, Behaviour, Middlebox, REQUEST_ID, Reply, Server, answer, eventually, soon, target,
 };
 
 const SCRAM: &str = "SCRAM-SHA-256";
@@ -319,6 +319,23 @@ async fn a_restarted_authenticator_is_found_again() {
         1,
         "the session outlives the connection"
     );
+}
+
+#[tokio::test]
+async fn a_connection_that_went_silent_is_not_used_for_ever() {
+    let behaviour = Behaviour::good();
+    let server = Server::start(&behaviour);
+    let middle = Middlebox::start(server.address()).await;
+    let client = testing::client(&format!("http://{}", middle.address))
+        .handshake_timeout(Duration::from_millis(500))
+        .build()
+        .unwrap();
+    open(&client).await.unwrap();
+    middle.forget_connections();
+    let error = open(&client).await.unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    open(&client).await.unwrap();
+    assert_eq!(behaviour.sessions(), 1);
 }
 
 #[tokio::test]

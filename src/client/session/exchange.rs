@@ -137,8 +137,16 @@ impl Exchange<'_> {
         step: &str,
         answer: impl Future<Output = Result<T, tonic::Status>>,
     ) -> Result<T, Failure> {
+        let late = |late| {
+            // It may be slow, or gone without a word: the next attempt dials again.
+            self.connection.discard();
+            late
+        };
         let timed_out = self.sessions.timed_out(Hop::Session, step);
-        match within(self.deadline, timed_out, answer).await? {
+        match within(self.deadline, timed_out, answer)
+            .await
+            .map_err(late)?
+        {
             Ok(answer) => Ok(answer),
             Err(status) if status::is_lost(&status) => Err(Failure::Lost(status::lost(
                 Hop::Authenticator,
