@@ -12,3 +12,4 @@
 
 mod attribution;
 mod identity;
+mod opentelemetry;
