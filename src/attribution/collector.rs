@@ -151,6 +151,7 @@ impl Collector {
             imds: &imds,
             ecs_credentials: &settings.ecs_credentials_address,
             cap,
+            #[cfg(feature = "aws-config")]
             budget: settings.budget,
         };
         let found: [Findings; 5] = Default::default();

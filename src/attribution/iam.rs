@@ -21,6 +21,7 @@ pub(super) struct Sources<'a> {
     pub(super) imds: &'a Imds,
     pub(super) ecs_credentials: &'a str,
     pub(super) cap: Duration,
+    #[cfg(feature = "aws-config")]
     pub(super) budget: Duration,
 }
 

@@ -115,7 +115,7 @@ impl Imds {
                     None => Err(format!("{endpoint} answered with no usable token")),
                 };
             }
-            Ok(answer) if matches!(answer.status.as_u16(), 403 | 404 | 405) => {
+            Ok(answer) if matches!(answer.status.as_u16(), 403..=405) => {
                 format!("{endpoint} answered {} to a token request", answer.status)
             }
             Ok(answer) => {

@@ -40,6 +40,7 @@ impl Machine {
     }
 
     /// Whether the variables are the process's own, which the AWS SDK reads too.
+    #[cfg(feature = "aws-config")]
     pub(super) fn is_own_environment(&self) -> bool {
         self.variables.is_none()
     }
