@@ -77,7 +77,7 @@ async fn reporting(database: &str) -> Result {
     let client = request("startup", postgres::connect(database)).await?;
     let best = "SELECT product_id, sum(quantity) FROM orders GROUP BY 1 ORDER BY 2 DESC LIMIT 10";
     request("GET /reports/bestsellers", client.query(best, &[])).await?;
-    let revenue = "SELECT month::text, revenue::text FROM revenue_by_month()";
+    let revenue = "SELECT month::text, revenue::text FROM revenue_by_month";
     request("GET /reports/revenue", client.query(revenue, &[])).await?;
     Ok(())
 }

@@ -23,13 +23,17 @@ pub(crate) fn of_pod(pod: &'static Pod) -> [(&'static str, &'static str); 2] {
 }
 
 impl Seen {
-    /// The span by which the step is judged: the failed one, else the longest, of the database's.
+    /// The span by which the step is judged, of the database's: the failed one, else the longest
+    /// that concerns a table.
     pub(crate) fn main_span(&self) -> Option<&Span> {
         self.trace
             .spans
             .iter()
             .filter(|span| span.tag("db.system.name").is_some())
-            .max_by_key(|span| (span.failed(), span.duration))
+            .max_by_key(|span| {
+                let table = span.tag("db.collection.name").is_some();
+                (span.failed(), table, span.duration)
+            })
     }
 
     fn row(&self) -> [String; 5] {

@@ -28,7 +28,7 @@ use ::opentelemetry::{
 
 use super::{
     attributes as key,
-    connection::{Identity, Server, find_place, peer, shared},
+    connection::{Identity, Server, find_place, peer, place, shared},
     is_enabled, parent, tracer,
 };
 use crate::error::{Error, Kind};
@@ -112,6 +112,7 @@ impl ConnectSpan {
     /// The connection is ready.
     pub(crate) fn finish(&self) {
         if let Some(span) = &self.0 {
+            span.locate();
             span.end();
         }
     }
@@ -119,6 +120,7 @@ impl ConnectSpan {
     /// The connect failed, with what it returns to the application.
     pub(crate) fn fail(&self, error: &Error) {
         if let Some(span) = &self.0 {
+            span.locate();
             span.fail(error);
         }
     }
@@ -189,6 +191,15 @@ impl OpenSpan {
         OpenSpan {
             context: parent.with_span(span),
             ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Adds the place, which may have become known since the start.
+    fn locate(&self) {
+        if !self.ended.load(Ordering::Acquire)
+            && let Some(place) = place()
+        {
+            self.context.span().set_attributes(place);
         }
     }
 

@@ -159,7 +159,7 @@ fn role(arn: &str) -> Option<&str> {
 }
 
 /// The pod, task or instance, if that is known by now; if not, it is being found out.
-fn place() -> Option<Vec<KeyValue>> {
+pub(super) fn place() -> Option<Vec<KeyValue>> {
     let known = attribution::known();
     if known.is_none() {
         find_place();

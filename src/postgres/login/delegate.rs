@@ -160,6 +160,14 @@ async fn open(
     match handshake.with_context(phase.context()).await {
         Ok(handshake) => Ok((handshake, phase)),
         Err(error) => {
+            // Who was denied, so that a search for the role finds this too.
+            span.identify(&Identity {
+                authenticated: false,
+                iam_arn: auth.iam_arn().as_deref(),
+                authenticator_address: Some(auth.authenticator_address()),
+                request_id: None,
+                num_connections: auth.num_connections(),
+            });
             phase.fail(&error);
             Err(error)
         }
