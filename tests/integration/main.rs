@@ -13,3 +13,4 @@
 mod attribution;
 mod identity;
 mod opentelemetry;
+mod postgres;
