@@ -43,8 +43,8 @@ impl Keys {
     /// The password is normalised as PostgreSQL does it: SASLprep (RFC 4013), or as it is where
     /// SASLprep does not apply to it or it is not UTF-8.
     ///
-    /// The work is proportional to `iterations`, about a millisecond for 4,096. Numbers that come
-    /// from a peer have gone through [`Limits`](super::Limits) before.
+    /// The work is proportional to `iterations`, and far too much for a thread that others wait
+    /// for. Numbers that come from a peer have gone through [`Limits`](super::Limits) before.
     pub fn derive(password: &[u8], salt: &[u8], iterations: u32) -> Self {
         let mut salted_password = Zeroizing::new([0; 32]);
         pbkdf2_hmac::<Sha256>(
