@@ -15,6 +15,15 @@
 //! connections that are waiting, the client dials the Authenticator, proves its identity and holds
 //! a session; the session is renewed in the background of later connects while it is still good.
 
+#![cfg_attr(
+    not(feature = "postgres"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "handshakes are what drivers ask for"
+    )
+)]
+
 mod address;
 mod backoff;
 mod builder;
@@ -43,7 +52,7 @@ use tokio::time::Instant;
 
 pub use builder::AuthClientBuilder;
 pub use default::{default_auth_client, set_default_auth_client};
-pub(crate) use handshake::{Handshake, Outcome, ScramFinal, Target};
+pub(crate) use handshake::{Handshake, Outcome, Target};
 pub use information::AttributionInfo;
 use lane::Lanes;
 use session::Sessions;

@@ -273,7 +273,7 @@ mod tests {
                 "private key",
             ),
             (
-                roots().client_certificate_pem("x", key.clone()),
+                roots().client_certificate_pem("x", key),
                 "client certificate",
             ),
             (
