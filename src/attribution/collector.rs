@@ -19,6 +19,9 @@ use crate::identity::aws::Region;
 /// How long a collection takes at most, by default: 900 ms.
 pub const DEFAULT_BUDGET: Duration = Duration::from_millis(900);
 
+/// An hour, so that no arithmetic with instants can overflow.
+const LONGEST_BUDGET: Duration = Duration::from_secs(3600);
+
 /// How attribution is collected; the default is what [`collect`](super::collect) uses.
 ///
 /// ```
@@ -63,12 +66,12 @@ impl Default for CollectorBuilder {
 }
 
 impl CollectorBuilder {
-    /// How long the whole collection may take; [`DEFAULT_BUDGET`] if it is not set.
+    /// How long the whole collection may take, an hour at most; [`DEFAULT_BUDGET`] if it is not set.
     ///
     /// Each single request to a metadata service gets a quarter of it.
     #[must_use]
     pub fn budget(mut self, budget: Duration) -> Self {
-        self.budget = budget;
+        self.budget = budget.min(LONGEST_BUDGET);
         self
     }
 
@@ -301,6 +304,10 @@ mod tests {
             .collect()
             .await;
         assert_eq!(attribution.probes().len(), 5);
+        assert_eq!(
+            CollectorBuilder::default().budget(Duration::MAX).budget,
+            LONGEST_BUDGET
+        );
     }
 
     #[test]

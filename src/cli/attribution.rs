@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use approzium::attribution::{Attribution, Place, collect};
+use approzium::attribution::{Attribution, Collector, DEFAULT_BUDGET, Place};
 use opentelemetry::{Array, KeyValue, Value};
 
 /// Show what an application that runs here is attributed to: IAM identity, EC2 instance, ECS task,
@@ -16,6 +16,10 @@ pub(crate) struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+
+    /// How long to look at most, like `900ms` (the default, and what an application waits) or `5s`
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    budget: Option<Duration>,
 }
 
 /// Succeeds whatever was found: finding nothing is an answer.
@@ -28,7 +32,10 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let attribution = runtime.block_on(collect());
+    let collector = Collector::builder()
+        .budget(arguments.budget.unwrap_or(DEFAULT_BUDGET))
+        .build();
+    let attribution = runtime.block_on(collector.collect());
     // A resolver may still hang in a thread of its own: it is not waited for.
     runtime.shutdown_background();
     let mut out = io::stdout().lock();
@@ -124,4 +131,34 @@ fn place(attribution: &Attribution) -> String {
 
 fn milliseconds(took: Duration) -> String {
     format!("{:.1} ms", took.as_secs_f64() * 1e3)
+}
+
+/// A whole number of `ms` or `s`, up to an hour.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = match text.strip_suffix("ms") {
+        Some(number) => number.parse().map(Duration::from_millis),
+        None => text
+            .strip_suffix('s')
+            .unwrap_or_default()
+            .parse()
+            .map(Duration::from_secs),
+    };
+    parsed
+        .ok()
+        .filter(|duration| *duration <= Duration::from_secs(3600))
+        .ok_or_else(|| "write a duration like 900ms or 5s, up to 3600s".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("900ms"), Ok(Duration::from_millis(900)));
+        assert_eq!(duration("5s"), Ok(Duration::from_secs(5)));
+        for refused in ["", "5", "s", "ms", "-1s", "1.5s", "4000s", "5m"] {
+            assert!(duration(refused).is_err(), "{refused}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use approzium::{
     attribution::{Collector, DEFAULT_BUDGET, current, known},
     authenticator::dev::DevSts,
 };
-use approzium_peers::{MiniStack, peer};
+use approzium_peers::{MiniStack, Moto, moto, peer};
 use serde_json::Value;
 use tokio::{process::Command, time::Instant};
 
@@ -36,8 +36,14 @@ async fn printed(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// With a budget that only a hang reaches.
 async fn json(variables: &[(&str, &str)]) -> Value {
-    serde_json::from_str(&printed(&["--json"], variables).await).unwrap()
+    json_within(&["--budget", "60s"], variables).await
+}
+
+async fn json_within(budget: &[&str], variables: &[(&str, &str)]) -> Value {
+    let printed = printed(&[&["--json"], budget].concat(), variables).await;
+    serde_json::from_str(&printed).unwrap()
 }
 
 fn probe<'a>(attribution: &'a Value, name: &str) -> &'a Value {
@@ -86,6 +92,33 @@ async fn sts_says_who_acts() {
 }
 
 #[tokio::test]
+async fn sts_is_asked_over_tls() {
+    let sts = peer!(Moto::start());
+    let credentials = sts
+        .assumed_role(moto::ACCOUNT, "/team/", "web", "web-1")
+        .await
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("authority.pem");
+    std::fs::write(&authority, sts.authority().pem()).unwrap();
+    let shown = json(&[
+        ("SSL_CERT_FILE", authority.to_str().unwrap()),
+        ("AWS_ENDPOINT_URL_STS", &sts.url()),
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_ACCESS_KEY_ID", &credentials.access_key_id),
+        ("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key),
+        (
+            "AWS_SESSION_TOKEN",
+            credentials.session_token.as_deref().unwrap(),
+        ),
+    ])
+    .await;
+    assert_eq!(shown["iam"]["arn"], credentials.arn, "{shown:#}");
+    assert_eq!(shown["iam"]["role"], "web");
+    assert_eq!(shown["iam"]["session"], "web-1");
+}
+
+#[tokio::test]
 async fn the_command_shows_an_instance_as_a_table_and_as_json() {
     let metadata = peer!(MiniStack::start());
     let url = metadata.url();
@@ -108,7 +141,7 @@ async fn the_command_shows_an_instance_as_a_table_and_as_json() {
         assert!(probe(&shown, name)["took_seconds"].is_f64(), "{shown:#}");
     }
 
-    let table = printed(&[], &variables).await;
+    let table = printed(&["--budget", "60s"], &variables).await;
     for part in [
         "pod checkout-7 in namespace shop",
         instance_id,
@@ -124,7 +157,7 @@ async fn the_command_shows_an_instance_as_a_table_and_as_json() {
 async fn a_process_ends_though_nobody_answers_it() {
     let hole = BlackHole::open().await;
     let url = hole.url();
-    let shown = json(&[
+    let variables = [
         ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
         ("AWS_SECRET_ACCESS_KEY", "secret"),
         ("AWS_REGION", "us-east-1"),
@@ -132,8 +165,8 @@ async fn a_process_ends_though_nobody_answers_it() {
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT", url),
         ("ECS_CONTAINER_METADATA_URI_V4", url),
         ("K8S_POD_NAME", "checkout-7"),
-    ])
-    .await;
+    ];
+    let shown = json_within(&[], &variables).await;
     assert!(hole.connections() >= 3, "{shown:#}");
     assert_eq!(shown["iam"], Value::Null);
     assert_eq!(shown["attributes"]["k8s.pod.name"], "checkout-7");
