@@ -235,6 +235,15 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
+/// The innermost cause of an error of a library below, made fit for a message: it says most.
+pub(crate) fn root_cause(error: &(dyn StdError + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    printable(&cause.to_string())
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.0.hop, self.0.message)?;

@@ -231,10 +231,12 @@ fn environment(folder: &Path, sts: &DevSts, running: &Running) -> String {
     let http = running
         .http_addr()
         .map(|address| format!("https://{address}"));
-    [
+    let exports = [
         ("AWS_SHARED_CREDENTIALS_FILE", file("credentials")),
         ("AWS_PROFILE", profile.to_owned()),
         ("AWS_REGION", "us-east-1".to_owned()),
+        // Of the two, boto3 and the first AWS CLI know this one alone.
+        ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
         ("AWS_ENDPOINT_URL_STS", sts.endpoint()),
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
         ("APPROZIUM_ADDRESS", running.grpc_addr().to_string()),
@@ -242,7 +244,9 @@ fn environment(folder: &Path, sts: &DevSts, running: &Running) -> String {
         ("APPROZIUM_HTTP_URL", http.unwrap_or_default()),
     ]
     .map(|(name, value)| format!("export {name}='{}'\n", value.replace('\'', r"'\''")))
-    .concat()
+    .concat();
+    // Keys in the environment would win over the profile.
+    format!("unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN\n{exports}")
 }
 
 fn banner(folder: &Path, records: &Path, sts: &DevSts, running: &Running) -> io::Result<()> {

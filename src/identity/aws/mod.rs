@@ -15,6 +15,10 @@
 //! this purpose, to this Authenticator (audience), once (nonce). The host comes from a table of
 //! regions, never from a caller.
 //!
+//! What this does not do: GetCallerIdentity succeeds even under an explicit deny, so denying a
+//! principal in IAM revokes nothing here. Taking it off the records does. A session's name, the last
+//! part of an assumed role's ARN, is its caller's choice and proves nothing.
+//!
 //! - [`Signer`] is the application's side;
 //! - `CheckedProof`, `Verifier` and `StsVerifier` are the Authenticator's (feature
 //!   `authenticator`).

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Error, Hop, Result,
-    error::{Kind, printable},
+    error::{Kind, printable, root_cause},
 };
 
 /// Signs proofs of identity with the application's AWS credentials.
@@ -47,6 +47,8 @@ pub struct Signer {
     credentials: SharedCredentialsProvider,
     region: &'static Region,
     host: &'static str,
+    /// The role that the provider assumes, for its errors.
+    role: Option<String>,
 }
 
 impl Signer {
@@ -88,7 +90,7 @@ impl Signer {
             .credentials
             .provide_credentials()
             .await
-            .map_err(no_credentials)?;
+            .map_err(|source| no_credentials(source, self.role.as_deref()))?;
         if credentials.expiry().is_some_and(|expiry| expiry <= now) {
             return Err(Error::new(
                 Kind::Credentials,
@@ -150,32 +152,39 @@ impl fmt::Debug for Signer {
         f.debug_struct("Signer")
             .field("region", &self.region.name())
             .field("host", &self.host)
+            .field("role", &self.role)
             .finish_non_exhaustive()
     }
 }
 
-/// The error's source says which providers were asked; AWS's types keep secrets out of it.
-fn no_credentials(source: CredentialsError) -> Error {
-    let (kind, message) = match &source {
-        CredentialsError::ProviderTimedOut(_) => (
-            Kind::Timeout,
-            "the provider of AWS credentials did not answer in time",
-        ),
-        CredentialsError::CredentialsNotLoaded(_) => {
-            (Kind::Credentials, "there are no AWS credentials")
-        }
-        CredentialsError::InvalidConfiguration(_) => (
-            Kind::Credentials,
-            "the provider of AWS credentials is misconfigured",
-        ),
-        _ => (Kind::Credentials, "the provider of AWS credentials failed"),
+fn no_credentials(source: CredentialsError, role: Option<&str>) -> Error {
+    let kind = match &source {
+        CredentialsError::ProviderTimedOut(_) => Kind::Timeout,
+        _ => Kind::Credentials,
     };
-    Error::new(kind, Hop::Credentials, message)
+    // AWS's types keep secrets out of what they print.
+    let cause = root_cause(&source);
+    let error = match role {
+        Some(role) => Error::new(
+            kind,
+            Hop::Credentials,
+            format!("the role {} could not be assumed: {cause}", printable(role)),
+        )
+        .with_help(
+            "its trust policy must name the application's own identity, which `aws sts \
+             get-caller-identity` shows in the same environment",
+        ),
+        None => Error::new(
+            kind,
+            Hop::Credentials,
+            format!("there are no AWS credentials: {cause}"),
+        )
         .with_help(
             "check with `aws sts get-caller-identity` in the same environment: AWS_PROFILE, \
              AWS_ACCESS_KEY_ID, the task's or the instance's role",
-        )
-        .with_source(source)
+        ),
+    };
+    error.with_source(source)
 }
 
 fn not_signable(source: impl std::error::Error + Send + Sync + 'static) -> Error {
@@ -245,6 +254,7 @@ impl SignerBuilder {
     /// version's table, or if what was asked for needs the feature `aws-config`.
     pub async fn build(self) -> Result<Signer> {
         let fips = self.fips;
+        let role = self.iam_role.clone();
         let (credentials, region) = credentials::resolve(self).await?;
         let host = if fips {
             region.sts_fips_host().ok_or_else(|| {
@@ -258,6 +268,7 @@ impl SignerBuilder {
             credentials,
             region,
             host,
+            role,
         })
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::CheckedProof;
 use crate::{
     Error, Result,
+    error::root_cause,
     identity::{Rejection, VerifiedIdentity},
 };
 
@@ -68,11 +69,7 @@ impl StsVerifier {
             .await
             .map_err(unavailable)?;
         let status = response.status();
-        let content_type = response
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
+        let content_type = the_one(response.headers(), &header::CONTENT_TYPE);
         let body = bounded_body(response).await?;
         let identity = answer::read(status, content_type.as_deref(), &body)?;
         let principal = &identity.principal;
@@ -139,6 +136,13 @@ fn header_value(text: &str) -> std::result::Result<HeaderValue, Rejection> {
     Ok(value)
 }
 
+/// The value of a header that is there once.
+fn the_one(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?.to_owned();
+    values.next().is_none().then_some(value)
+}
+
 /// Real answers are below 1 KiB.
 const MAX_BODY: usize = 64 * 1024;
 
@@ -153,14 +157,9 @@ async fn bounded_body(mut response: Response) -> std::result::Result<Vec<u8>, Re
     Ok(body)
 }
 
-/// The innermost cause says most, and none of them holds what was sent.
+/// No cause of it holds anything that was sent.
 fn unavailable(error: reqwest::Error) -> Rejection {
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    Rejection::Unavailable(crate::error::printable(&cause.to_string()))
+    Rejection::Unavailable(root_cause(&error.without_url()))
 }
 
 impl fmt::Debug for StsVerifier {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, process::Output, time::Duration};
 
 use approzium::{
     authenticator::dev::DevSts,
-    identity::aws::{AwsProof, Signer},
+    identity::aws::{AwsProof, Signer, SignerBuilder},
 };
 use tokio::{net::TcpListener, process::Command};
 
@@ -149,11 +149,7 @@ async fn signs_as_the_environment_says() {
     if std::env::var_os(CHILD).is_none() {
         return;
     }
-    let mut builder = Signer::builder();
-    if let Ok(role) = std::env::var("TEST_IAM_ROLE") {
-        builder = builder.iam_role(role);
-    }
-    let signer = builder.build().await.unwrap();
+    let signer = builder().build().await.unwrap();
     let now = std::time::SystemTime::now();
     let (proof, expires_at) = signer.sign(&NONCE, AUDIENCE, now).await.unwrap();
     let assumed = std::env::var_os("TEST_IAM_ROLE").is_some();
@@ -189,17 +185,46 @@ async fn without_region_or_credentials_the_error_says_what_to_do() {
 }
 
 #[tokio::test]
-#[ignore = "runs in the processes that the test above starts"]
+async fn a_role_that_may_not_be_assumed_is_named_with_the_reason() {
+    let sts = DevSts::start(LOOPBACK.into()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let credentials = folder.path().join("credentials");
+    sts.write_credentials_file(&credentials).unwrap();
+    let output = child("fails_as_the_environment_says")
+        .env("AWS_SHARED_CREDENTIALS_FILE", &credentials)
+        .env("AWS_ENDPOINT_URL_STS", sts.endpoint())
+        .env("AWS_REGION", "eu-central-1")
+        .env("AWS_PROFILE", "intruder")
+        .env("TEST_IAM_ROLE", "arn:aws:iam::000000000000:role/checkout")
+        .output()
+        .await
+        .unwrap();
+    let said = said(&output);
+    let error = said.get("error").map(String::as_str).unwrap_or_default();
+    for expected in ["role/checkout", "AccessDenied", "trust policy"] {
+        assert!(error.contains(expected), "{expected}: {output:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "runs in the processes that the tests above start"]
 async fn fails_as_the_environment_says() {
     if std::env::var_os(CHILD).is_none() {
         return;
     }
     let now = std::time::SystemTime::now();
-    let failure = match Signer::builder().build().await {
+    let failure = match builder().build().await {
         Err(error) => error,
         Ok(signer) => signer.sign(&NONCE, AUDIENCE, now).await.unwrap_err(),
     };
     say("error", &failure.to_string());
+}
+
+fn builder() -> SignerBuilder {
+    match std::env::var("TEST_IAM_ROLE") {
+        Ok(role) => Signer::builder().iam_role(role),
+        Err(_) => Signer::builder(),
+    }
 }
 
 /// One ignored test of this module, in a process with nothing of AWS in its environment.
