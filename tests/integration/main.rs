@@ -11,6 +11,7 @@
 )]
 
 mod attribution;
+mod client;
 mod identity;
 mod opentelemetry;
 mod postgres;
