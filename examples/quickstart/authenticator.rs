@@ -57,7 +57,7 @@ impl Authenticator {
             &mut command,
             Stop::Terminate,
             &folder.join("authenticator.log"),
-            None,
+            Some(folder),
         )?;
         let mut environment = BTreeMap::new();
         let ready = async || {

@@ -4,11 +4,14 @@
     missing_docs,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test that fails should fail loudly"
 )]
 
-use approzium_peers::{Jaeger, Method, Moto, Postgres, Rule, peer};
+use approzium_peers::{
+    Jaeger, Method, Moto, Postgres, Process, Rule, Stop, capture, eventually, peer,
+};
 use tokio_postgres::NoTls;
 
 async fn log_in(postgres: &Postgres, password: &str) -> Result<(), tokio_postgres::Error> {
@@ -175,4 +178,56 @@ async fn moto_makes_users_and_roles_and_checks_signatures() {
         .unwrap();
     assert_eq!(unsigned.status(), 403);
     assert_eq!(moto.identity_requests(), 1);
+}
+
+/// What the owner of the next test's process says before it dies.
+const OWNED: &str = "owned process ";
+
+/// Only the next test runs this to its end, in a process of its own.
+#[test]
+fn owner_that_dies() {
+    let Some(folder) = std::env::var_os("APPROZIUM_OWNED_FOLDER") else {
+        return;
+    };
+    let folder = std::path::PathBuf::from(folder);
+    let owned = Process::start(
+        "sleep",
+        std::process::Command::new("sleep").arg("600"),
+        Stop::Terminate,
+        &folder.join("log"),
+        Some(&folder),
+    )
+    .unwrap();
+    println!("{OWNED}{}", owned.id());
+    std::process::abort();
+}
+
+#[tokio::test]
+async fn a_process_ends_with_its_owner_and_its_folder_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "owner_that_dies", "--nocapture"])
+        .env("APPROZIUM_OWNED_FOLDER", folder.path())
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let id = said
+        .lines()
+        .find_map(|line| line.split_once(OWNED))
+        .unwrap()
+        .1;
+    eventually(
+        "the end of both",
+        std::time::Duration::from_secs(20),
+        async || {
+            // Nobody may have waited for it yet: then it is dead and still listed.
+            let mut state = tokio::process::Command::new("ps");
+            state.args(["-o", "stat=", "-p", id.trim()]);
+            let state = capture(&mut state).await.unwrap_or_default();
+            let running = !state.trim().is_empty() && !state.starts_with('Z');
+            (!running && !folder.path().exists()).then_some(())
+        },
+    )
+    .await;
 }
