@@ -235,13 +235,14 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
-/// The innermost cause of an error of a library below, made fit for a message: it says most.
+/// The innermost cause of an error of a library below, for it says most: its first line, made fit
+/// for a message.
 pub(crate) fn root_cause(error: &(dyn StdError + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    printable(&cause.to_string())
+    printable(cause.to_string().lines().next().unwrap_or_default())
 }
 
 impl fmt::Display for Error {

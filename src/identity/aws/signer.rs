@@ -1,6 +1,6 @@
 //! The application's side: signing the proof.
 
-use std::{fmt, time::SystemTime};
+use std::{error::Error as StdError, fmt, time::SystemTime};
 
 use aws_credential_types::{
     Credentials,
@@ -162,8 +162,10 @@ fn no_credentials(source: CredentialsError, role: Option<&str>) -> Error {
         CredentialsError::ProviderTimedOut(_) => Kind::Timeout,
         _ => Kind::Credentials,
     };
-    // AWS's types keep secrets out of what they print.
-    let cause = root_cause(&source);
+    let cause = match &source {
+        CredentialsError::CredentialsNotLoaded(_) => "no provider has any".to_owned(),
+        _ => root_cause(&source),
+    };
     let error = match role {
         Some(role) => Error::new(
             kind,
@@ -184,10 +186,23 @@ fn no_credentials(source: CredentialsError, role: Option<&str>) -> Error {
              AWS_ACCESS_KEY_ID, the task's or the instance's role",
         ),
     };
-    error.with_source(source)
+    error.with_source(displayed(&source))
 }
 
-fn not_signable(source: impl std::error::Error + Send + Sync + 'static) -> Error {
+/// An error and its causes in words. Their `Debug` is not to be kept: it shows the answers of
+/// credential services, which have keys in them.
+fn displayed(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn not_signable(source: impl StdError + Send + Sync + 'static) -> Error {
     Error::new(
         Kind::Credentials,
         Hop::Credentials,

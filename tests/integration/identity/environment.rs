@@ -167,7 +167,7 @@ async fn without_region_or_credentials_the_error_says_what_to_do() {
     let empty = tempfile::NamedTempFile::new().unwrap();
     for (variables, expected) in [
         (&[][..], "no AWS region is known"),
-        (&[("AWS_REGION", "eu-central-1")], "cloud credentials"),
+        (&[("AWS_REGION", "eu-central-1")], "no provider has any"),
         (&[("AWS_REGION", "middle-earth-1")], "is no AWS region"),
     ] {
         let output = child("fails_as_the_environment_says")

@@ -100,6 +100,34 @@ async fn a_provider_s_failure_says_which_hop_and_what_to_do() {
     }
 }
 
+#[derive(Debug)]
+struct Answer(#[expect(dead_code, reason = "read by Debug")] &'static str);
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer is cut off")
+    }
+}
+
+impl StdError for Answer {}
+
+#[tokio::test]
+async fn what_a_credential_service_answered_is_not_kept() {
+    let failing = Failing(|| CredentialsError::provider_error(Answer("canary-key")));
+    let signer = Signer::builder()
+        .credentials_provider(SharedCredentialsProvider::new(failing))
+        .region("eu-central-1")
+        .build()
+        .await
+        .unwrap();
+    let error = signer.sign(&[7; 32], "a", NOW).await.unwrap_err();
+    let shown = format!("{error} {error:?}");
+    assert!(
+        shown.contains("the answer is cut off") && !shown.contains("canary"),
+        "{shown}"
+    );
+}
+
 #[tokio::test]
 async fn fips_is_another_host_and_so_another_signature() {
     let build = |region: &str, fips| {
