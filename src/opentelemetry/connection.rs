@@ -70,6 +70,16 @@ impl ConnectionInfo {
         })
     }
 
+    /// The same connection with more attribution, as far as there is room.
+    pub(crate) fn extended(&self, attribution: Vec<KeyValue>) -> Arc<Self> {
+        let attributes = self.with(attribution);
+        Arc::new(ConnectionInfo {
+            attribution: self.attribution + (attributes.len() - self.attributes.len()),
+            attributes,
+            complete: OnceLock::new(),
+        })
+    }
+
     /// Every attribute that this connection's spans share.
     ///
     /// The place is found out beside the connect, never waited for: spans have it as soon as it is

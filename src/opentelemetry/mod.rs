@@ -49,6 +49,8 @@ mod query;
 #[cfg(feature = "authenticator")]
 pub(crate) mod server;
 pub(crate) mod sql;
+#[cfg(test)]
+mod testing;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

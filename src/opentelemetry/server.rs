@@ -203,3 +203,95 @@ impl Step {
 fn begin(builder: SpanBuilder, parent: &Context) -> Context {
     parent.with_span(tracer().build_with_context(builder, parent))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr;
+
+    use ::opentelemetry::trace::{SpanId, TraceFlags, TraceId, TraceState};
+    use opentelemetry_sdk::trace::Sampler;
+
+    use super::*;
+    use crate::opentelemetry::testing::{Recorder, attribute};
+
+    fn caller(sampled: bool) -> (SpanContext, MetadataMap) {
+        let caller = SpanContext::new(
+            TraceId::from_hex("0af7651916cd43dd8448eb211c80319c").unwrap(),
+            SpanId::from_hex("b7ad6b7169203331").unwrap(),
+            TraceFlags::default().with_sampled(sampled),
+            true,
+            TraceState::from_str("vendor=value").unwrap(),
+        );
+        let mut metadata = MetadataMap::new();
+        let context = Context::new().with_remote_span_context(caller.clone());
+        propagation::inject(&context, &mut metadata);
+        (caller, metadata)
+    }
+
+    async fn step(span: &mut ServerSpan, name: &'static str, result: Result<(), ()>) {
+        let _ = span.step(name, |()| "unreachable", async { result }).await;
+    }
+
+    #[tokio::test]
+    async fn an_identified_call_is_the_callers_child_from_its_beginning() {
+        let recorder = Recorder::start();
+        let (caller, metadata) = caller(true);
+        let mut span = ServerSpan::start("Identified", "7f", &metadata);
+        step(&mut span, "first step", Ok(())).await;
+        assert!(recorder.named("first step").is_empty());
+        span.identified("arn:aws:sts::1:assumed-role/checkout/i");
+        span.finish();
+
+        let call = recorder.only("approzium.authenticator/Identified");
+        assert_eq!(call.span_context.trace_id(), caller.trace_id());
+        assert_eq!(call.parent_span_id, caller.span_id());
+        assert_eq!(call.span_kind, SpanKind::Server);
+        assert_eq!(call.status, Status::Unset);
+        assert_eq!(
+            attribute(&call, "approzium.request_id").as_deref(),
+            Some("7f")
+        );
+        let step = recorder.only("first step");
+        assert_eq!(step.parent_span_id, call.span_context.span_id());
+        assert!(call.start_time <= step.start_time && step.end_time <= call.end_time);
+    }
+
+    #[tokio::test]
+    async fn a_strangers_call_is_a_trace_of_its_own() {
+        // The stranger asks for its trace to be recorded: nobody listens.
+        let recorder = Recorder::sampled_by(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)));
+        for sampled in [true, false] {
+            let (caller, metadata) = caller(sampled);
+            let method = if sampled { "Sampled" } else { "Unsampled" };
+            let mut span = ServerSpan::start(method, "7f", &metadata);
+            step(&mut span, "a step", Err(())).await;
+            span.fail("bad_proof");
+            let call = recorder.only(&format!("approzium.authenticator/{method}"));
+            assert_ne!(call.span_context.trace_id(), caller.trace_id());
+            assert_eq!(call.parent_span_id, SpanId::INVALID);
+            assert_eq!(call.links[0].span_context.trace_id(), caller.trace_id());
+            assert_eq!(attribute(&call, "error.type").as_deref(), Some("bad_proof"));
+        }
+        let recorder = {
+            drop(recorder);
+            Recorder::sampled_by(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)))
+        };
+        let (_, metadata) = caller(true);
+        ServerSpan::start("Refused", "7f", &metadata).fail("bad_proof");
+        let refused = recorder.named("approzium.authenticator/Refused");
+        assert!(refused.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_of_a_stranger_is_bounded() {
+        let recorder = Recorder::start();
+        let mut span = ServerSpan::start("Bounded", "7f", &MetadataMap::new());
+        for _ in 0..100 {
+            step(&mut span, "one of many", Ok(())).await;
+        }
+        drop(span);
+        assert_eq!(recorder.named("one of many").len(), REMEMBERED);
+        let call = recorder.only("approzium.authenticator/Bounded");
+        assert_eq!(attribute(&call, "error.type").as_deref(), Some("cancelled"));
+    }
+}

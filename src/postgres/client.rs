@@ -56,6 +56,14 @@ impl Client {
         self.canceller.token(self.driver.cancel_token())
     }
 
+    /// For benches: as many attributes of attribution as a span can have.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn __with_attribution(mut self, attribution: Vec<::opentelemetry::KeyValue>) -> Self {
+        self.spans.extend(attribution);
+        self
+    }
+
     /// The driver's client, for what wants to own one. Its queries make no spans.
     pub fn into_driver(self) -> tokio_postgres::Client {
         self.driver

@@ -25,6 +25,10 @@ impl Spans {
         }
     }
 
+    pub(super) fn extend(&mut self, attribution: Vec<::opentelemetry::KeyValue>) {
+        self.connection = self.connection.extended(attribution);
+    }
+
     /// Begins the span of a text or a prepared statement.
     pub(super) fn statement<T: ?Sized + ToStatement>(&self, statement: &T) -> QuerySpan {
         match statement.source() {
