@@ -74,7 +74,7 @@ impl PipelineBuilder {
         self
     }
 
-    /// Builds it. Waits for [attribution](crate::attribution), which has a budget of its own, and
+    /// Builds it. Waits for [`attribution`], which has a budget of its own, and
     /// for nothing else: no connection is made yet.
     ///
     /// To be called within a tokio runtime, in which the connection to the collector then lives.
