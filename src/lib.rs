@@ -28,5 +28,14 @@ mod proto;
 mod secret;
 pub mod wire;
 
+#[cfg(all(
+    doctest,
+    feature = "aws-config",
+    feature = "otlp",
+    feature = "postgres"
+))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use client::{AuthClient, TlsConfig, default_auth_client, set_default_auth_client};
 pub use error::{Error, Hop, Result};
