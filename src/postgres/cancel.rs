@@ -10,7 +10,7 @@ use tokio::{
 use tokio_postgres::tls::TlsConnect;
 
 use super::{failure, stream::Stream, tls::TlsPolicy};
-use crate::{Error, Result};
+use crate::{Error, Hop, Result};
 
 /// The capability to cancel the query that runs on a connection.
 ///
@@ -50,9 +50,12 @@ impl CancelToken {
                 DialledAddress::Unix(path) => self.send(UnixStream::connect(path).await, tls).await,
             }
         };
-        timeout_at(deadline, cancel)
-            .await
-            .unwrap_or_else(|_| Err(failure::timeout("the cancel request")))
+        timeout_at(deadline, cancel).await.unwrap_or_else(|_| {
+            Err(failure::timeout(
+                Hop::DatabaseConnection,
+                "the cancel request",
+            ))
+        })
     }
 
     async fn send<S>(&self, dialled: std::io::Result<S>, tls: Passing) -> Result<()>

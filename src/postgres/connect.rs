@@ -22,7 +22,7 @@ use super::{
     tls::TlsPolicy,
 };
 use crate::{
-    AuthClient, Error, Result,
+    AuthClient, Error, Hop, Result,
     error::Kind,
     opentelemetry::{ConnectSpan, ConnectionInfo, Identity, Server},
 };
@@ -111,7 +111,9 @@ impl Hosts<'_> {
             Address::Ip(address) => vec![SocketAddr::new(*address, port)],
             Address::Name => timeout_at(deadline, lookup_host((endpoint.host.as_str(), port)))
                 .await
-                .map_err(|_| failure::timeout("looking up the database's name"))?
+                .map_err(|_| {
+                    failure::timeout(Hop::DatabaseConnection, "looking up the database's name")
+                })?
                 .map_err(|error| failure::unreachable(&endpoint.name(), error))?
                 .collect(),
             Address::Unix(folder) => {
@@ -189,7 +191,12 @@ impl Attempt<'_> {
         };
         let session = timeout_at(deadline, self.drive(connect, deadline))
             .await
-            .unwrap_or_else(|_| Err(failure::timeout("the connection to the database")));
+            .unwrap_or_else(|_| {
+                Err(failure::timeout(
+                    Hop::DatabaseLogin,
+                    "the login at the database",
+                ))
+            });
         let (client, driver) = session.map_err(|error| {
             let error = match report.get() {
                 Some(report) if error.request_id().is_none() => {
@@ -364,7 +371,7 @@ fn shuffle<T>(items: &mut [T]) -> Result<()> {
         let random = getrandom::u32().map_err(|error| {
             Error::new(
                 Kind::Unavailable,
-                crate::Hop::Configuration,
+                Hop::Configuration,
                 "the system gives no random numbers",
             )
             .with_source(error)

@@ -26,7 +26,7 @@ use super::{
     tls::TlsPolicy,
 };
 use crate::{
-    AuthClient, Error, Result,
+    AuthClient, Error, Hop, Result,
     error::printable,
     opentelemetry::{ConnectSpan, Phase, PhaseSpan},
 };
@@ -93,7 +93,6 @@ impl Connector {
                     driver.hostaddr(address);
                 }
                 Address::Ip(_) | Address::Name => {}
-                #[cfg(unix)]
                 Address::Unix(_) => {
                     return Err(Error::configuration(
                         "the driver calls no connector for a Unix socket",
@@ -217,9 +216,12 @@ where
             self.tracing.dialled();
             let negotiation = timeout_at(self.deadline, self.tls.negotiate(stream, &self.host));
             let negotiation = async {
-                negotiation
-                    .await
-                    .unwrap_or_else(|_| Err(failure::timeout("TLS with the database")))
+                negotiation.await.unwrap_or_else(|_| {
+                    Err(failure::timeout(
+                        Hop::DatabaseConnection,
+                        "TLS with the database",
+                    ))
+                })
             };
             let transport = match &self.tracing.span {
                 Some(span) if !self.tls.is_none() => {

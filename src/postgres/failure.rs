@@ -46,7 +46,9 @@ pub(super) fn of_driver(error: tokio_postgres::Error, server: &str) -> Error {
         .source()
         .and_then(|source| source.downcast_ref::<io::Error>());
     match io.map(io::Error::kind) {
-        Some(io::ErrorKind::TimedOut) => timeout("dialling the database").with_source(error),
+        Some(io::ErrorKind::TimedOut) => {
+            timeout(Hop::DatabaseConnection, "dialling the database").with_source(error)
+        }
         // What the driver says of a server that has not the wanted target_session_attrs.
         Some(io::ErrorKind::PermissionDenied) => wrong_session(server).with_source(error),
         Some(_) => unreachable(server, error),
@@ -97,10 +99,10 @@ pub(super) fn wrong_session(server: &str) -> Error {
 }
 
 /// The connect's budget ran out while this was waited for.
-pub(super) fn timeout(what: &'static str) -> Error {
+pub(super) fn timeout(hop: Hop, what: &'static str) -> Error {
     Error::new(
         Kind::Timeout,
-        Hop::DatabaseConnection,
+        hop,
         format!("the time ran out during {what}"),
     )
     .with_help("connect_timeout is the time for a whole connect")

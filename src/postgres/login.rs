@@ -22,22 +22,25 @@
 
 mod delegate;
 mod exchange;
+mod refusal;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::config::ChannelBinding;
 
 pub(super) use self::delegate::{Delegate, Report};
-use self::exchange::{Exchange, Stop};
+use self::{
+    exchange::{Exchange, Stop},
+    refusal::{broken, broken_by_authenticator, not_answered, policy, require, unsendable},
+};
 use super::{
     config::{Config, RequireAuth},
     connector::Denial,
     tls::Transport,
 };
 use crate::{
-    Error, Hop, Result,
+    Result,
     client::{Handshake, Outcome},
-    error::Kind,
     opentelemetry::{ConnectSpan, Phase, PhaseSpan},
     wire::{
         postgres::{
@@ -390,49 +393,4 @@ impl Answering {
             phase.finish();
         }
     }
-}
-
-fn require(accepted: bool, method: &str) -> Result<()> {
-    if accepted {
-        return Ok(());
-    }
-    Err(policy(format!(
-        "the database asks for {method}, which require_auth does not list"
-    )))
-}
-
-fn not_answered(request: &Authentication) -> Error {
-    match request {
-        Authentication::CleartextPassword => policy("the database asks for the password itself")
-            .with_help(
-                "the Authenticator never gives it away: use scram-sha-256 in its pg_hba.conf \
-                 (this is what password, ldap, pam and radius ask for)",
-            ),
-        Authentication::Gss => policy("the database asks for GSSAPI, which is not supported")
-            .with_help("use scram-sha-256 for this user in its pg_hba.conf"),
-        Authentication::Sspi => policy("the database asks for SSPI, which is not supported")
-            .with_help("use scram-sha-256 for this user in its pg_hba.conf"),
-        Authentication::Other(code) => policy(format!(
-            "the database asks for authentication {code}, which is not supported"
-        ))
-        .with_help("use scram-sha-256 for this user in its pg_hba.conf"),
-        _ => broken("an answer to a question that was not asked"),
-    }
-}
-
-fn policy(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-    Error::new(Kind::Policy, Hop::DatabaseLogin, message)
-}
-
-/// The database, or who answers in its place, broke the protocol.
-fn broken(message: &'static str) -> Error {
-    Error::new(Kind::Protocol, Hop::DatabaseLogin, message)
-}
-
-fn broken_by_authenticator(message: &'static str) -> Error {
-    Error::new(Kind::Protocol, Hop::Handshake, message)
-}
-
-fn unsendable(error: crate::wire::postgres::Error) -> Error {
-    broken_by_authenticator("an answer that cannot be sent").with_source(error)
 }

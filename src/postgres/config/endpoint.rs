@@ -1,8 +1,6 @@
 //! The servers that a configuration names, one by one.
 
-use std::net::IpAddr;
-#[cfg(unix)]
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use tokio_postgres::config::Host;
 
@@ -24,7 +22,6 @@ pub(crate) enum Address {
     /// To be looked up.
     Name,
     Ip(IpAddr),
-    #[cfg(unix)]
     Unix(PathBuf),
 }
 
@@ -74,13 +71,11 @@ fn endpoint(host: Option<&Host>, address: Option<IpAddr>, port: u16) -> Result<E
             Ok(address) => (name.clone(), Address::Ip(address)),
             Err(_) => (name.clone(), Address::Name),
         },
-        #[cfg(unix)]
         (Some(Host::Unix(_)), Some(_)) => {
             return Err(Error::configuration(
                 "a host that is a Unix socket cannot have a hostaddr",
             ));
         }
-        #[cfg(unix)]
         (Some(Host::Unix(folder)), None) => {
             let name = folder
                 .to_str()

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio_postgres::config::{ChannelBinding, Host, SslNegotiation};
 
-use super::{Address, Config, RequireAuth, RootCertificates, SslMode};
+use super::{Address, Config, RequireAuth, RootCertificates, SslMode, parameters};
 
 fn parse(text: &str) -> Config {
     text.parse().unwrap()
@@ -178,4 +178,23 @@ fn settings_that_contradict_each_other_are_refused() {
         assert!(parse(text).endpoints().is_err(), "{text}");
     }
     parse("host=a").check().unwrap();
+}
+
+proptest::proptest! {
+    #[test]
+    fn what_is_written_is_read_again(
+        pairs in proptest::collection::vec(("[a-z_]{1,8}", "\\PC{0,20}"), 0..5),
+    ) {
+        proptest::prop_assume!(pairs.iter().all(|(key, _)| key != "password"));
+        let mut text = String::new();
+        for (key, value) in &pairs {
+            parameters::append(&mut text, key, value);
+        }
+        proptest::prop_assert_eq!(parameters::parse(&text).unwrap(), pairs);
+    }
+
+    #[test]
+    fn no_text_panics(text in ".{0,60}", scheme in "(postgres://)?") {
+        let _ = format!("{scheme}{text}").parse::<Config>();
+    }
 }

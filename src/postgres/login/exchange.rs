@@ -6,6 +6,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use super::refusal::broken;
 use crate::{
     Error, Hop,
     error::Kind,
@@ -93,7 +94,7 @@ where
         };
         timeout_at(self.deadline, send)
             .await
-            .map_err(|_| failure::timeout("the login at the database"))?
+            .map_err(|_| late())?
             .map_err(lost)
     }
 
@@ -105,7 +106,7 @@ where
     ) -> Result<T, Stop> {
         tokio::select! {
             biased;
-            interruption = self.authentication() => match interruption {
+            interruption = self.request() => match interruption {
                 Err(stop) => Err(stop),
                 Ok(_) => Err(broken("the database did not wait for an answer").into()),
             },
@@ -115,6 +116,12 @@ where
 
     /// The next authentication request. AuthenticationOk is kept for the driver.
     pub(super) async fn authentication(&mut self) -> Result<Authentication, Stop> {
+        timeout_at(self.deadline, self.request())
+            .await
+            .unwrap_or_else(|_| Err(late().into()))
+    }
+
+    async fn request(&mut self) -> Result<Authentication, Stop> {
         loop {
             let frame = self.frame(MAX_LOGIN_MESSAGE_LENGTH).await?;
             let raw = frame.raw().clone();
@@ -138,6 +145,12 @@ where
 
     /// The session's parameters and its key, up to ReadyForQuery, all kept for the driver.
     pub(super) async fn until_ready(&mut self) -> Result<(), Stop> {
+        timeout_at(self.deadline, self.session())
+            .await
+            .unwrap_or_else(|_| Err(late().into()))
+    }
+
+    async fn session(&mut self) -> Result<(), Stop> {
         loop {
             let frame = self.frame(SESSION_MESSAGE_LENGTH_LIMIT).await?;
             let raw = frame.raw().clone();
@@ -165,9 +178,7 @@ where
     }
 
     async fn frame(&mut self, limit: usize) -> Result<Frame, Error> {
-        let frame = timeout_at(self.deadline, self.read(limit))
-            .await
-            .unwrap_or_else(|_| Err(failure::timeout("the login at the database")))?;
+        let frame = self.read(limit).await?;
         self.messages += 1;
         self.bytes += frame.raw().len();
         if self.messages > MESSAGE_COUNT_LIMIT || self.bytes > TOTAL_LENGTH_LIMIT {
@@ -204,6 +215,10 @@ fn accept(version: &NegotiateProtocolVersion) -> Result<(), Error> {
     }
 }
 
+fn late() -> Error {
+    failure::timeout(Hop::DatabaseLogin, "the login at the database")
+}
+
 fn lost(error: std::io::Error) -> Error {
     // In TLS 1.3 the server looks at a client's certificate after the handshake.
     if let Some(rustls::Error::AlertReceived(alert)) = error
@@ -225,8 +240,4 @@ fn lost(error: std::io::Error) -> Error {
 
 fn malformed(error: crate::wire::postgres::Error) -> Error {
     broken("the database broke the protocol").with_source(error)
-}
-
-fn broken(message: &'static str) -> Error {
-    Error::new(Kind::Protocol, Hop::DatabaseLogin, message)
 }

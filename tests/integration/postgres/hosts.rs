@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use approzium::{AuthClient, Hop};
 use approzium_peers::{Postgres, free_port, peer};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use tokio::net::TcpListener;
 
 use super::{
@@ -125,6 +127,29 @@ async fn a_server_that_never_answers_costs_no_more_than_the_time_given() {
             "{more}: {error}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authenticator_that_never_answers_costs_no_more_either() {
+    let server = peer!(server(15));
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let credentials = Credentials::new("AKIDEXAMPLE", "not a secret", None, None, "test");
+    let client = AuthClient::builder(format!("http://{}", silent.local_addr().unwrap()))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .region("eu-central-1")
+        .build()
+        .unwrap();
+    let mut config = config(&string(&server, "app", &verified(&server)));
+    config.connect_timeout(Duration::from_millis(500));
+    let error = config.connect_with(&client).await.unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    assert!(
+        matches!(
+            error.hop(),
+            Hop::Authenticator | Hop::Session | Hop::Handshake
+        ),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,7 +53,9 @@ async fn every_method_over_every_transport(server: &Postgres) {
     let unbound = "channel_binding=disable";
     let silent = "require_auth=none";
 
-    let methods: [(&str, String, fn(bool) -> Expected); 9] = [
+    // The user, settings, and what comes of it without and with TLS.
+    type Case<'a> = (&'a str, String, fn(bool) -> Expected);
+    let methods: [Case<'_>; 9] = [
         ("old", String::new(), |_| In(Asked::Once)),
         ("old", bound.into(), |tls| match tls {
             true => Out(Error::is_policy, "MD5, which cannot be bound"),
