@@ -229,23 +229,22 @@ mod tests {
     #[tokio::test]
     async fn keys_are_kept_only_once_confirmed_and_for_one_password() {
         let (store, metrics) = store();
-        let (record, principal) = (record("hunter2"), principal());
-        drop(store.keys(&record, &principal, SALT, 4096).await);
-        let held = store.keys(&record, &principal, SALT, 4096).await.unwrap();
+        let (before, after, principal) = (record("hunter2"), record("hunter3"), principal());
+        drop(store.keys(&before, &principal, SALT, 4096).await);
+        let held = store.keys(&before, &principal, SALT, 4096).await.unwrap();
         let text = metrics.exposition().unwrap();
         assert!(text.contains("lookups_total{result=\"miss\"} 2"), "{text}");
 
-        store.confirm(&record, &held).await;
+        store.confirm(&before, &held).await;
         drop(held);
-        let again = store.keys(&record, &principal, SALT, 4096).await.unwrap();
+        let again = store.keys(&before, &principal, SALT, 4096).await.unwrap();
         assert!(again.keys.fit(SALT, 4096));
         let text = metrics.exposition().unwrap();
         assert!(text.contains("lookups_total{result=\"hit\"} 1"), "{text}");
 
-        assert!(!store.looks_rotated(&record, SALT, 4096).await);
-        assert!(store.looks_rotated(&record, b"another salt", 4096).await);
-        let rotated = super::tests::record("hunter3");
-        assert!(!store.looks_rotated(&rotated, b"another salt", 4096).await);
+        assert!(!store.looks_rotated(&before, SALT, 4096).await);
+        assert!(store.looks_rotated(&before, b"another salt", 4096).await);
+        assert!(!store.looks_rotated(&after, b"another salt", 4096).await);
     }
 
     #[tokio::test]

@@ -47,13 +47,9 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(crate) fn new(
-        tls: Option<Arc<ServerConfig>>,
-        limits: &Limits,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub(crate) fn new(tls: Option<ServerConfig>, limits: &Limits, metrics: Arc<Metrics>) -> Self {
         Acceptor {
-            tls,
+            tls: tls.map(Arc::new),
             handshake_timeout: limits.handshake_timeout,
             connections: Arc::new(Semaphore::new(
                 limits.connections.min(Semaphore::MAX_PERMITS),
@@ -62,6 +58,18 @@ impl Acceptor {
             metrics,
             drain: CancellationToken::new(),
             abort: CancellationToken::new(),
+        }
+    }
+
+    /// The same for one endpoint, with the protocols that it offers in TLS.
+    pub(crate) fn speaking(&self, protocols: &[&[u8]]) -> Self {
+        let tls = self.tls.as_deref().cloned().map(|mut config| {
+            config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+            Arc::new(config)
+        });
+        Acceptor {
+            tls,
+            ..self.clone()
         }
     }
 

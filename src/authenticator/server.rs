@@ -189,7 +189,7 @@ impl AuthenticatorBuilder {
         }
         let tls = match self.tls {
             _ if self.plaintext => None,
-            Some(tls) => Some(tls.config(&[b"h2", b"http/1.1"])?),
+            Some(tls) => Some(tls.config()?),
             None => {
                 return Err(missing("tls_cert_path").with_help(
                     "give tls_cert_path and tls_key_path, or disable_tls on a loopback address",
@@ -228,9 +228,10 @@ impl AuthenticatorBuilder {
         };
         let grpc_addr = local(&grpc)?;
         let http_addr = http.as_ref().map(local).transpose()?;
-        let mut servers = vec![serve_grpc(acceptor.clone(), grpc, service).await];
+        let mut servers = vec![serve_grpc(acceptor.speaking(&[b"h2"]), grpc, service).await];
         if let (Some(listener), Some(address)) = (http, http_addr) {
-            servers.push(serve_http(acceptor.clone(), listener, address, metrics));
+            let acceptor = acceptor.speaking(&[b"h2", b"http/1.1"]);
+            servers.push(serve_http(acceptor, listener, address, metrics));
         }
         Ok(Running {
             grpc_addr,

@@ -367,7 +367,7 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
             SessionKeys::open(&path).map(|keys| Tokens::new(keys, MAX_SESSION_LIFETIME))
         };
-        let (old, new) = ("A".repeat(43) + "=", "B".repeat(43) + "=");
+        let [old, new] = [[1; 32], [2; 32]].map(|key| BASE64_STANDARD.encode(key));
         let now = SystemTime::now();
         let before = open("before", &["# of last year", &old]).unwrap();
         let during = open("during", &[&new, &old]).unwrap();

@@ -11,7 +11,9 @@
 )]
 
 mod attribution;
+mod authenticator;
 mod client;
+mod dev_mode;
 mod identity;
 mod opentelemetry;
 mod postgres;

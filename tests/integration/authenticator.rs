@@ -1,0 +1,10 @@
+//! The Authenticator as its peers meet it: the real binary, spoken to message by message.
+
+pub(crate) mod client;
+mod configuration;
+mod handshakes;
+mod lifecycle;
+mod limits;
+mod policies;
+pub(crate) mod process;
+mod sessions;

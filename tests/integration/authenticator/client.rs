@@ -1,0 +1,326 @@
+//! A client of the protocol that can also do everything wrong.
+
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+
+use approzium::{
+    identity::aws::Signer,
+    wire::scram::{self, Keys},
+};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use hmac::{Hmac, KeyInit, Mac};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use sha2::{Digest, Sha256};
+use tokio::{net::TcpStream, sync::mpsc};
+use tokio_rustls::TlsConnector;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming, transport::Channel};
+
+use super::process::{Dev, PASSWORD};
+
+/// The protocol, compiled for the tests.
+#[allow(unreachable_pub, unused_qualifications, clippy::all)]
+pub(crate) mod v2 {
+    tonic::include_proto!("approzium.v2");
+
+    impl std::fmt::Debug for AwsProof {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("AwsProof")
+        }
+    }
+}
+
+use v2::{
+    AuthenticateRequest, AuthenticateResponse, CreateSessionRequest, CreateSessionResponse,
+    authenticate_request::Message as Request, authenticate_response::Message as Answer,
+    authenticator_client::AuthenticatorClient, create_session_request, create_session_response,
+    session_proof,
+};
+
+/// A TLS client that trusts these authorities (PEM).
+pub(crate) fn tls(authorities: &[u8]) -> rustls::ClientConfig {
+    let authorities: Vec<Vec<u8>> = CertificateDer::pem_slice_iter(authorities)
+        .map(|der| der.unwrap().to_vec())
+        .collect();
+    approzium_peers::certificates::client_configuration(&authorities)
+}
+
+/// A channel by TLS to 127.0.0.1.
+pub(crate) async fn channel(
+    address: &str,
+    mut tls: rustls::ClientConfig,
+) -> Result<Channel, tonic::transport::Error> {
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let (address, connector) = (address.to_owned(), TlsConnector::from(Arc::new(tls)));
+    let dial = tower::service_fn(move |_: http::Uri| {
+        let (address, connector) = (address.clone(), connector.clone());
+        async move {
+            let stream = TcpStream::connect(address).await?;
+            let name = ServerName::try_from("127.0.0.1").unwrap();
+            Ok::<_, std::io::Error>(TokioIo::new(connector.connect(name, stream).await?))
+        }
+    });
+    let endpoint = tonic::transport::Endpoint::from_static("http://authenticator");
+    endpoint.connect_with_connector(dial).await
+}
+
+#[derive(Clone)]
+pub(crate) struct Client(AuthenticatorClient<Channel>);
+
+impl Client {
+    pub(crate) async fn connect(dev: &Dev) -> Self {
+        let tls = tls(&dev.authority());
+        let channel = channel(dev.variable("APPROZIUM_ADDRESS"), tls).await;
+        Client::over(channel.unwrap())
+    }
+
+    pub(crate) fn over(channel: Channel) -> Self {
+        Client(AuthenticatorClient::new(channel))
+    }
+
+    /// Opens a session stream and takes the challenge.
+    pub(crate) async fn challenge(&self) -> Result<Challenge, Status> {
+        let (sender, receiver) = mpsc::channel(4);
+        let mut client = self.0.clone();
+        let response = client.create_session(ReceiverStream::new(receiver)).await?;
+        let mut answers = response.into_inner();
+        let Some(create_session_response::Message::Challenge(challenge)) =
+            answers.message().await?.unwrap().message
+        else {
+            panic!("no challenge");
+        };
+        Ok(Challenge {
+            nonce: challenge.nonce,
+            sender,
+            answers,
+        })
+    }
+
+    /// A session for one of the identities of development mode.
+    pub(crate) async fn session(&self, signer: &Signer) -> v2::SessionGrant {
+        let challenge = self.challenge().await.unwrap();
+        let proof = sign(signer, &challenge.nonce, "127.0.0.1", SystemTime::now()).await;
+        challenge.prove(proof).await.unwrap()
+    }
+
+    pub(crate) async fn token(&self, dev: &Dev, profile: &str) -> String {
+        self.session(&signer(dev, profile).await)
+            .await
+            .session_token
+    }
+
+    /// Opens a handshake stream and sends the start.
+    pub(crate) async fn start(&self, start: v2::HandshakeStart) -> Handshake {
+        let (sender, receiver) = mpsc::channel(8);
+        let request = AuthenticateRequest {
+            message: Some(Request::Start(start)),
+        };
+        sender.send(request).await.unwrap();
+        let mut client = self.0.clone();
+        let response = client.authenticate(ReceiverStream::new(receiver)).await;
+        Handshake {
+            sender,
+            answers: response.unwrap().into_inner(),
+        }
+    }
+
+    /// As [`start`](Self::start), for a record of these tests; accepted.
+    pub(crate) async fn accepted(&self, token: &str, user: &str) -> (Handshake, String) {
+        let mut handshake = self.start(start(token, user)).await;
+        let Answer::Accepted(accepted) = handshake.answer().await.unwrap() else {
+            panic!("not accepted");
+        };
+        (handshake, accepted.request_id)
+    }
+}
+
+pub(crate) struct Challenge {
+    pub(crate) nonce: Vec<u8>,
+    pub(crate) sender: mpsc::Sender<CreateSessionRequest>,
+    pub(crate) answers: Streaming<CreateSessionResponse>,
+}
+
+impl Challenge {
+    pub(crate) async fn prove(mut self, proof: v2::AwsProof) -> Result<v2::SessionGrant, Status> {
+        let proof = v2::SessionProof {
+            proof: Some(session_proof::Proof::Aws(proof)),
+            client_version: "test/1".into(),
+        };
+        let message = Some(create_session_request::Message::Proof(proof));
+        self.sender
+            .send(CreateSessionRequest { message })
+            .await
+            .unwrap();
+        match self.answers.message().await?.unwrap().message {
+            Some(create_session_response::Message::Grant(grant)) => Ok(grant),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub(crate) struct Handshake {
+    pub(crate) sender: mpsc::Sender<AuthenticateRequest>,
+    pub(crate) answers: Streaming<AuthenticateResponse>,
+}
+
+impl Handshake {
+    pub(crate) async fn send(&self, message: Request) {
+        let message = Some(message);
+        // A stream that ended says why to who reads it.
+        self.sender.send(AuthenticateRequest { message }).await.ok();
+    }
+
+    pub(crate) async fn answer(&mut self) -> Result<Answer, Status> {
+        Ok(self.answers.message().await?.unwrap().message.unwrap())
+    }
+
+    pub(crate) async fn ask(&mut self, message: Request) -> Result<Answer, Status> {
+        self.send(message).await;
+        self.answer().await
+    }
+
+    /// Why the stream ends.
+    pub(crate) async fn refusal(&mut self) -> Status {
+        match self.answers.message().await {
+            Err(status) => status,
+            Ok(message) => panic!("{message:?}"),
+        }
+    }
+
+    /// Plays a whole SCRAM exchange with a database that knows the password.
+    pub(crate) async fn scram(
+        &mut self,
+        start: v2::ScramStart,
+        salt: &[u8],
+        iterations: u32,
+    ) -> Result<Vec<u8>, Status> {
+        let first = match self.ask(Request::ScramStart(start)).await? {
+            Answer::ScramClientFirst(first) => String::from_utf8(first.message).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let (_, bare) = first.split_once("n=").unwrap();
+        let bare = format!("n={bare}");
+        let (_, nonce) = bare.split_once("r=").unwrap();
+        let salted = BASE64_STANDARD.encode(salt);
+        let server_first = format!("r={nonce}theirs,s={salted},i={iterations}");
+        let message = v2::ScramServerFirst {
+            message: server_first.clone().into_bytes(),
+        };
+        let last = match self.ask(Request::ScramServerFirst(message)).await? {
+            Answer::ScramClientFinal(last) => last,
+            other => panic!("{other:?}"),
+        };
+        let text = String::from_utf8(last.message).unwrap();
+        let (without_proof, proof) = text.split_once(",p=").unwrap();
+        let exchange = format!("{bare},{server_first},{without_proof}");
+
+        let keys = Keys::derive(PASSWORD.as_bytes(), salt, iterations);
+        let signature = hmac(keys.stored_key(), &exchange);
+        let proof = BASE64_STANDARD.decode(proof).unwrap();
+        let client_key: Vec<u8> = proof.iter().zip(signature).map(|(a, b)| a ^ b).collect();
+        assert_eq!(client_key, keys.client_key(), "the proof is not good");
+        let server_signature = hmac(keys.server_key(), &exchange);
+        let digest = Sha256::digest(&server_signature);
+        assert_eq!(last.server_signature_sha256, digest.as_slice());
+        let server_final = format!("v={}", BASE64_STANDARD.encode(&server_signature));
+        let verified =
+            scram::verify_server_final(server_final.as_bytes(), &last.server_signature_sha256);
+        assert_eq!(verified.unwrap(), server_signature);
+        Ok(server_signature)
+    }
+
+    pub(crate) async fn outcome(mut self, result: v2::outcome::Result) {
+        let outcome = v2::Outcome {
+            result: Some(result),
+        };
+        self.send(Request::Outcome(outcome)).await;
+        let end = self.answers.message().await.unwrap();
+        assert!(end.is_none(), "{end:?}");
+    }
+}
+
+fn hmac(key: &[u8], message: &str) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(message.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// A start that is well-formed.
+pub(crate) fn start(token: &str, user: &str) -> v2::HandshakeStart {
+    v2::HandshakeStart {
+        session_token: token.into(),
+        system: v2::DatabaseSystem::Postgresql.into(),
+        host: "db.example".into(),
+        port: 5432,
+        user: user.into(),
+        database: "shop".into(),
+        ..v2::HandshakeStart::default()
+    }
+}
+
+/// What a PostgreSQL with TLS offers, seen by a client that can bind.
+pub(crate) fn both(hash: &[u8]) -> v2::ScramStart {
+    v2::ScramStart {
+        mechanisms: vec!["SCRAM-SHA-256-PLUS".into(), "SCRAM-SHA-256".into()],
+        tls: true,
+        tls_server_end_point: hash.to_vec(),
+        require_channel_binding: false,
+    }
+}
+
+/// The keys of one profile of the credentials file.
+pub(crate) fn credentials(dev: &Dev, profile: &str) -> Credentials {
+    let text = std::fs::read_to_string(dev.variable("AWS_SHARED_CREDENTIALS_FILE")).unwrap();
+    let keys: BTreeMap<&str, &str> = text
+        .lines()
+        .skip_while(|line| *line != format!("[{profile}]"))
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (key.trim(), value.trim()))
+        .collect();
+    Credentials::new(
+        keys["aws_access_key_id"],
+        keys["aws_secret_access_key"],
+        keys.get("aws_session_token").map(|&token| token.to_owned()),
+        None,
+        "test",
+    )
+}
+
+pub(crate) async fn signer(dev: &Dev, profile: &str) -> Signer {
+    signer_of(credentials(dev, profile)).await
+}
+
+pub(crate) async fn signer_of(credentials: Credentials) -> Signer {
+    Signer::builder()
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .region("us-east-1")
+        .build()
+        .await
+        .unwrap()
+}
+
+pub(crate) async fn sign(
+    signer: &Signer,
+    nonce: &[u8],
+    audience: &str,
+    now: SystemTime,
+) -> v2::AwsProof {
+    let (proof, _) = signer.sign(nonce, audience, now).await.unwrap();
+    v2::AwsProof {
+        access_key_id: proof.access_key_id,
+        amz_date: proof.amz_date,
+        region: proof.region,
+        security_token: proof.security_token,
+        audience: proof.audience,
+        signature: proof.signature,
+    }
+}
+
+/// The request id that a refusal carries.
+pub(crate) fn request_id(status: &Status) -> String {
+    let id = status.metadata().get("x-approzium-request-id");
+    id.expect("a request id").to_str().unwrap().to_owned()
+}

@@ -1,0 +1,162 @@
+//! A configuration error ends the process and names the setting.
+
+use std::path::Path;
+
+use approzium_peers::certificates::{Authority, Signature};
+
+use super::process::{PASSWORD, command, failing, record, write_private};
+
+/// A folder with one good and some bad files of each kind.
+fn files(folder: &Path) {
+    let authority = Authority::new(Signature::EcdsaP256Sha256);
+    authority.localhost().write(folder, "server").unwrap();
+    authority.localhost().write(folder, "other").unwrap();
+    let private = |name: &str, text: &str| write_private(&folder.join(name), text);
+    private("good.yaml", &record("app", ""));
+    private(
+        "bad.yaml",
+        &format!("- password: {PASSWORD}\n  dbhost: [{PASSWORD}]\n"),
+    );
+    private(
+        "nobody.yaml",
+        &record("app", "").replace("arn:aws", "nobody"),
+    );
+    private("key", "c2hvcnQ=");
+    private("not-yaml", "{");
+    private("open.yaml", &record("app", ""));
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(folder.join("open.yaml"), open).unwrap();
+    private("unknown.yaml", "listener: {grpc_prot: 1}\n");
+    private("section.yaml", "listner: {}\n");
+    private("value.yaml", "listener: {grpc_port: many}\n");
+}
+
+#[test]
+fn every_mistake_ends_the_process_and_names_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    files(folder.path());
+    let good = "--local-secrets-path=good.yaml";
+    let tls = ["--tls-cert-path=server.crt", "--tls-key-path=server.key"];
+    let [cert, key] = tls;
+    for (arguments, variables, names) in [
+        (
+            &[][..],
+            &[][..],
+            &["secrets_manager", "local_secrets_path"][..],
+        ),
+        (&["--secrets-manager=local"], &[], &["local_secrets_path"]),
+        (
+            &["--secrets-manager=vault", good],
+            &[],
+            &["secrets_manager", "flag --secrets-manager"],
+        ),
+        (
+            &[good],
+            &[("APPROZIUM_SECRETS_MANAGER", "asm")],
+            &["variable APPROZIUM_SECRETS_MANAGER"],
+        ),
+        (&[good], &[], &["tls_cert_path", "disable_tls"]),
+        (&[good, cert], &[], &["tls_key_path"]),
+        (
+            &[good, cert, "--tls-key-path=other.key"],
+            &[],
+            &["tls_key_path"],
+        ),
+        (
+            &[good, cert, "--tls-key-path=absent"],
+            &[],
+            &["tls_key_path", "absent"],
+        ),
+        (
+            &[good, cert, key, "--client-ca-path=good.yaml"],
+            &[],
+            &["client_ca_path"],
+        ),
+        (
+            &[good, cert, key, "--session-key-path=key"],
+            &[],
+            &["session_key_path", "line 1"],
+        ),
+        (
+            &[good, "--disable-tls", cert],
+            &[],
+            &["tls_cert_path", "disable_tls"],
+        ),
+        (
+            &[good, "--disable-tls", "--host=0.0.0.0"],
+            &[],
+            &["disable_tls", "loopback"],
+        ),
+        (
+            &[good, "--disable-tls", "--host=no.such.host.invalid"],
+            &[],
+            &["host"],
+        ),
+        (
+            &[good, "--disable-tls", "--audiences=a b"],
+            &[],
+            &["audience"],
+        ),
+        (
+            &["--disable-tls", "--local-secrets-path=absent"],
+            &[],
+            &["local_secrets_path", "absent"],
+        ),
+        (
+            &["--disable-tls", "--local-secrets-path=bad.yaml"],
+            &[],
+            &["local_secrets_path", "line"],
+        ),
+        (
+            &["--disable-tls", "--local-secrets-path=nobody.yaml"],
+            &[],
+            &["record 1", "iam_arn"],
+        ),
+        (
+            &["--disable-tls", "--local-secrets-path=open.yaml"],
+            &[],
+            &["0644", "chmod"],
+        ),
+        (&["--config=absent"], &[], &["config", "absent"]),
+        (&["--config=not-yaml"], &[], &["config", "line"]),
+        (&["--config=unknown.yaml"], &[], &["grpc_prot"]),
+        (&["--config=section.yaml"], &[], &["listner"]),
+        (
+            &["--config=value.yaml"],
+            &[],
+            &["grpc_port", "value.yaml, section listener"],
+        ),
+        (&["--no-such-flag"], &[], &["--no-such-flag"]),
+        (
+            &[],
+            &[("APPROZIUM_LOG_FORMAT", "xml")],
+            &["log_format", "APPROZIUM_LOG_FORMAT"],
+        ),
+    ] {
+        let mut command = command(arguments);
+        command.current_dir(folder.path());
+        command.envs(variables.iter().copied());
+        let output = failing(command);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        for name in names {
+            assert!(said.contains(name), "{arguments:?} {name}: {said}");
+        }
+        assert!(!said.contains(PASSWORD), "{said}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    files(folder.path());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = format!("--grpc-port={}", taken.local_addr().unwrap().port());
+    let good = "--local-secrets-path=good.yaml";
+    let mut command = command(&["--disable-tls", good, &port]);
+    command.current_dir(folder.path());
+    let output = failing(command);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("grpc_port"), "{said}");
+}

@@ -1,0 +1,168 @@
+//! Starting, being asked how one is, and stopping.
+
+use approzium_peers::certificates::{Authority, Signature};
+use serde_json::Value;
+use tonic::Code;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use super::{
+    client::{Client, both, channel, tls, v2::outcome},
+    process::{Dev, Process, command, https, record, until, write_private},
+};
+
+const SALT: &[u8] = b"sixteen bytes ok";
+
+#[tokio::test]
+async fn logins_under_way_end_well_after_sigterm() {
+    let mut dev = Dev::start(&record("app", "")).await;
+    let client = Client::connect(&dev).await;
+    let token = client.token(&dev, "checkout").await;
+    let (mut handshake, id) = client.accepted(&token, "app").await;
+
+    dev.process.terminate();
+    dev.process
+        .line("draining", |line| line["message"] == "draining")
+        .await;
+    let signature = handshake.scram(both(&[]), SALT, 4096).await.unwrap();
+    assert!(!dev.process.has_ended());
+    let succeeded = outcome::Succeeded {
+        server_signature: signature,
+    };
+    handshake
+        .outcome(outcome::Result::Succeeded(succeeded))
+        .await;
+    // An idle connection keeps nobody waiting.
+    assert!(dev.process.ended().await.success());
+    drop(client);
+    assert_eq!(dev.reason(&id, "outcome").await, "login_verified");
+    let address = dev.variable("APPROZIUM_ADDRESS");
+    assert!(channel(address, tls(&dev.authority())).await.is_err());
+}
+
+#[tokio::test]
+async fn draining_has_an_end() {
+    let mut dev = Dev::start_with(&record("app", ""), &["--drain-timeout=100ms"]).await;
+    let client = Client::connect(&dev).await;
+    let token = client.token(&dev, "checkout").await;
+    let _open = client.accepted(&token, "app").await;
+    dev.process.terminate();
+    assert!(dev.process.ended().await.success());
+    let late = |line: &Value| {
+        line["message"]
+            .as_str()
+            .is_some_and(|m| m.contains("under way"))
+    };
+    dev.process.line("a warning", late).await;
+}
+
+#[tokio::test]
+async fn operators_are_answered() {
+    let dev = Dev::start(&record("app", "")).await;
+    let (status, text) = dev.get("/v1/health").await;
+    assert_eq!(status, 200);
+    let health: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
+    assert!(health["server_time_utc"].as_str().unwrap().ends_with('Z'));
+
+    let client = Client::connect(&dev).await;
+    client.token(&dev, "checkout").await;
+    let text = dev.metrics().await;
+    assert!(text.ends_with("# EOF\n"));
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        assert!(series.starts_with("approzium_"), "{line}");
+        // Nobody is named.
+        assert!(
+            !line.contains("arn:") && !line.contains("checkout"),
+            "{line}"
+        );
+    }
+    assert_eq!(
+        dev.metric("approzium_total_identity_verification_attempts")
+            .await,
+        1.0
+    );
+    let granted = "approzium_decisions_total{decision=\"allowed\",reason=\"session_granted\"}";
+    assert_eq!(dev.metric(granted).await, 1.0);
+    assert_eq!(dev.get("/").await.0, 404);
+}
+
+#[tokio::test]
+async fn grpcs_own_health_protocol_is_spoken() {
+    let dev = Dev::start("").await;
+    let channel = channel(dev.variable("APPROZIUM_ADDRESS"), tls(&dev.authority())).await;
+    let mut health = HealthClient::new(channel.unwrap());
+    let mut check = async |service: &str| {
+        let service = service.to_owned();
+        let checked = health.check(HealthCheckRequest { service }).await;
+        checked.map(|response| response.into_inner().status())
+    };
+    for service in ["", "approzium.v2.Authenticator"] {
+        assert_eq!(check(service).await.unwrap(), ServingStatus::Serving);
+    }
+    assert_eq!(check("other").await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn production_serves_with_its_own_certificate() {
+    let authority = Authority::new(Signature::EcdsaP256Sha256);
+    let folder = tempfile::tempdir().unwrap();
+    let (chain, key) = authority
+        .localhost()
+        .write(folder.path(), "server")
+        .unwrap();
+    let secrets = folder.path().join("secrets.yaml");
+    write_private(&secrets, &record("app", ""));
+    let config = folder.path().join("config.yaml");
+    let text = format!(
+        "listener: {{grpc_port: 0, http_port: 0}}\nlogging: {{log_format: json}}\n\
+         tls: {{tls_cert_path: {}, tls_key_path: {}}}\nsecrets: {{local_secrets_path: {}}}\n",
+        chain.display(),
+        key.display(),
+        secrets.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut process = Process::start(command(&["--config", config.to_str().unwrap()]));
+    let serving = process
+        .line("serving", |line| line["message"] == "serving")
+        .await;
+    let http = serving["http"].as_str().unwrap();
+    let url = format!("https://{http}/v1/health");
+    let pem = authority.pem();
+    let response = https(pem.as_bytes()).get(url).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+
+    let grpc = serving["grpc"].as_str().unwrap();
+    let client = Client::over(channel(grpc, tls(pem.as_bytes())).await.unwrap());
+    assert_eq!(client.challenge().await.unwrap().nonce.len(), 32);
+    drop(client);
+    process.terminate();
+    assert!(process.ended().await.success());
+}
+
+#[tokio::test]
+async fn plaintext_is_served_on_loopback() {
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = folder.path().join("secrets.yaml");
+    write_private(&secrets, &record("app", ""));
+    let mut process = Process::start(command(&[
+        "--disable-tls",
+        "--grpc-port=0",
+        "--http-port=0",
+        "--log-format=json",
+        "--local-secrets-path",
+        secrets.to_str().unwrap(),
+    ]));
+    let serving = process
+        .line("serving", |line| line["message"] == "serving")
+        .await;
+    let url = format!("http://{}/v1/health", serving["http"].as_str().unwrap());
+    let http = https(b"");
+    let healthy = async || http.get(&url).send().await.ok();
+    assert_eq!(until("an answer", healthy).await.status(), 200);
+    process.terminate();
+    assert!(process.ended().await.success());
+}

@@ -1,0 +1,92 @@
+//! What one peer can make the Authenticator do, and for how long.
+
+use std::time::SystemTime;
+
+use tokio::{io::AsyncReadExt, net::TcpStream};
+use tonic::Code;
+
+use super::{
+    client::{Client, credentials, request_id, sign, signer_of, start, v2},
+    process::{Dev, https, record, until},
+};
+
+#[tokio::test]
+async fn questions_to_sts_are_bounded_for_one_address() {
+    let dev = Dev::start_with("", &["--sts-calls-per-second-per-address=1"]).await;
+    let client = Client::connect(&dev).await;
+    let signer = signer_of(credentials(&dev, "checkout")).await;
+    // Ten at once are within the bound; more than that within a few seconds are not.
+    let throttled = until("a refusal", async || {
+        let challenge = client.challenge().await.unwrap();
+        let proof = sign(&signer, &challenge.nonce, "127.0.0.1", SystemTime::now()).await;
+        challenge.prove(proof).await.err()
+    })
+    .await;
+    assert_eq!(throttled.code(), Code::ResourceExhausted);
+    let reason = dev.reason(&request_id(&throttled), "denied").await;
+    assert_eq!(reason, "sts_throttled");
+    assert!(dev.metric("approzium_sts_throttled_total").await >= 1.0);
+    assert!(
+        dev.metric("approzium_total_identity_verification_attempts")
+            .await
+            >= 10.0
+    );
+}
+
+#[tokio::test]
+async fn strangers_are_few_and_who_proved_himself_is_none() {
+    let records = record("app", "");
+    let dev = Dev::start_with(&records, &["--max-unauthenticated-per-address=2"]).await;
+    let address = dev.variable("APPROZIUM_ADDRESS");
+    let known = Client::connect(&dev).await;
+    known.token(&dev, "checkout").await;
+
+    let _first = TcpStream::connect(address).await.unwrap();
+    let _second = TcpStream::connect(address).await.unwrap();
+    let mut third = TcpStream::connect(address).await.unwrap();
+    let mut byte = [0];
+    let end = third.read(&mut byte).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    // Who is known already is served all the same.
+    known.token(&dev, "checkout").await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_not_waited_for() {
+    let records = record("app", "");
+    let arguments = ["--handshake-timeout=100ms", "--challenge-timeout=200ms"];
+    let dev = Dev::start_with(&records, &arguments).await;
+    let address = dev.variable("APPROZIUM_ADDRESS");
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let mut byte = [0];
+    let end = silent.read(&mut byte).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+
+    let client = Client::connect(&dev).await;
+    let token = client.token(&dev, "checkout").await;
+    let (mut handshake, id) = client.accepted(&token, "app").await;
+    assert_eq!(handshake.refusal().await.code(), Code::DeadlineExceeded);
+    assert_eq!(dev.reason(&id, "failed").await, "challenge_timeout");
+}
+
+#[tokio::test]
+async fn messages_are_bounded() {
+    let dev = Dev::start(&record("app", "")).await;
+    let client = Client::connect(&dev).await;
+    let huge = v2::HandshakeStart {
+        user: "x".repeat(100_000),
+        ..start("token", "app")
+    };
+    let refused = client.start(huge).await.refusal().await;
+    assert_ne!(refused.code(), Code::Unauthenticated);
+    let dev_still_serves = client.token(&dev, "checkout").await;
+    assert!(!dev_still_serves.is_empty());
+}
+
+#[tokio::test]
+async fn plaintext_gets_no_answer() {
+    let dev = Dev::start("").await;
+    let url = dev.variable("APPROZIUM_HTTP_URL").replace("https", "http");
+    let answer = https(b"").get(format!("{url}/v1/health")).send().await;
+    assert!(answer.is_err(), "{answer:?}");
+}
