@@ -25,7 +25,11 @@ impl Traces {
     pub(crate) async fn start(options: &Options) -> Result<Self> {
         if let Some((pages, otlp_endpoint)) = options.running_jaeger() {
             let query = Query::new(&pages);
-            query.services().await?;
+            query.services().await.map_err(|error| {
+                Error::Failed(format!(
+                    "no Jaeger there: {error}; --jaeger says where its pages are"
+                ))
+            })?;
             return Ok(Traces::Running {
                 query,
                 otlp_endpoint,
@@ -102,7 +106,11 @@ impl Traces {
                     )));
                 }
                 None => {
-                    return Err(Error::Failed(format!("no trace of {} arrived", step.name)));
+                    return Err(Error::Failed(format!(
+                        "no trace of {} has arrived; spans were sent to {}",
+                        step.name,
+                        self.otlp_endpoint()
+                    )));
                 }
             }
         }
