@@ -31,7 +31,9 @@ use tokio_postgres::config::ChannelBinding;
 pub(super) use self::delegate::{Delegate, Report};
 use self::{
     exchange::{Exchange, Stop},
-    refusal::{broken, broken_by_authenticator, not_answered, policy, require, unsendable},
+    refusal::{
+        broken, broken_by_authenticator, not_answered, policy, refused, require, unsendable,
+    },
 };
 use super::{
     config::{Config, RequireAuth},
@@ -39,7 +41,7 @@ use super::{
     tls::Transport,
 };
 use crate::{
-    Result,
+    Hop, Result,
     client::{Handshake, Outcome},
     opentelemetry::{ConnectSpan, Phase, PhaseSpan},
     wire::{
@@ -146,19 +148,25 @@ impl Login {
             Err(stop) => Err(stop),
         };
         let handshake = session.handshake.take();
-        match &result {
-            Err(Stop::Failed(error)) => {
+        let failed = match &result {
+            Ok(_) => None,
+            Err(Stop::Failed(error)) => Some(error.clone()),
+            Err(Stop::Refused { sqlstate }) => Some(refused(sqlstate)),
+        };
+        match &failed {
+            None => database.finish(),
+            Some(error) => {
                 denial.note(error);
-                database.fail(error);
-                if own_span {
-                    span.fail(error);
+                // Where the Authenticator failed, the database was only given up.
+                if matches!(error.hop(), Hop::DatabaseConnection | Hop::DatabaseLogin) {
+                    database.fail(error);
                 }
             }
-            Ok(_) | Err(Stop::Refused { .. }) => {
-                database.finish();
-                if own_span {
-                    span.finish();
-                }
+        }
+        if own_span {
+            match &failed {
+                None => span.finish(),
+                Some(error) => span.fail(error),
             }
         }
         let outcome = match result {

@@ -1,4 +1,4 @@
-//! What this library does not do for a database, and says so.
+//! Why a login ends: what this library does not do for a database, and what a database said.
 
 use std::borrow::Cow;
 
@@ -52,4 +52,13 @@ pub(super) fn broken_by_authenticator(message: &'static str) -> Error {
 
 pub(super) fn unsendable(error: wire::postgres::Error) -> Error {
     broken_by_authenticator("an answer that cannot be sent").with_source(error)
+}
+
+/// For the spans; the application is given what the driver reads.
+pub(super) fn refused(sqlstate: &str) -> Error {
+    Error::new(
+        Kind::Database(sqlstate.to_owned()),
+        Hop::DatabaseLogin,
+        "the database refused the login",
+    )
 }

@@ -103,6 +103,43 @@ fn what_a_connector_cannot_know_is_refused() {
     }
 }
 
+/// As the blocking driver `postgres` does it: a runtime for each connection, which runs only while
+/// somebody waits for that connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_connection_may_have_a_runtime_of_its_own() {
+    let server = peer!(server(15));
+    let authenticator = Authenticator::start().await;
+    authenticator.record(server.port(), "app", PASSWORD);
+    let config = config(&string(&server, "app", &verified(&server)));
+    let connector = Connector::new(&config, authenticator.client()).unwrap();
+    let blocking = move || {
+        let connections: Vec<_> = (0..3)
+            .map(|_| {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                let connecting = connector.driver_config();
+                let connected = runtime
+                    .block_on(connecting.connect(connector.clone()))
+                    .unwrap();
+                (runtime, connected)
+            })
+            .collect();
+        for (runtime, (client, connection)) in connections {
+            let query = client.simple_query("SELECT 1");
+            runtime.block_on(async {
+                tokio::select! {
+                    rows = query => assert!(rows.is_ok()),
+                    ended = connection => panic!("{ended:?}"),
+                }
+            });
+        }
+    };
+    tokio::task::spawn_blocking(blocking).await.unwrap();
+    assert_eq!(authenticator.handshakes().await, 3);
+}
+
 /// What deadpool-postgres, bb8-postgres and the blocking driver demand of a connector.
 #[test]
 fn pools_can_hold_a_connector() {
