@@ -12,6 +12,7 @@ use std::{
 };
 
 use approzium::{AuthClient, opentelemetry::instrument, postgres::Config};
+pub(crate) use fixture::exclusively;
 use fixture::{Fixture, Recorded, attribute, attribute_of};
 use opentelemetry::{
     KeyValue, Value,

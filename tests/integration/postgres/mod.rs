@@ -7,6 +7,7 @@ mod hostile;
 mod hosts;
 mod matrix;
 mod refusals;
+mod spans;
 mod tls;
 
 use approzium::{
