@@ -3,6 +3,13 @@
 //! It follows parentheses, knows in which clauses a table can stand, and is silent where it does
 //! not know.
 
+mod frame;
+mod words;
+
+use self::{
+    frame::{Expect, Frame, Level, Verb},
+    words::{AFTER_TABLES, BEFORE_A_TABLE, BEFORE_AN_OBJECT, OBJECTS, QUERIES, is_any},
+};
 use super::lexer::{Kind, Token};
 
 /// What was found.
@@ -50,68 +57,6 @@ struct Name {
     /// In FROM, `name(` is a function.
     may_be_function: bool,
     after_dot: bool,
-}
-
-/// One level of parentheses.
-#[derive(Clone, Copy, Debug)]
-struct Frame {
-    level: Level,
-    verb: Verb,
-    expect: Expect,
-    /// A comma leads to another table.
-    list: bool,
-    /// Within the names of a WITH.
-    with: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
-    /// A statement or a subquery.
-    Query,
-    /// Tables in parentheses.
-    Tables,
-    /// An expression, a list of columns.
-    Other,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verb {
-    /// Nothing was seen yet.
-    None,
-    Select,
-    Insert,
-    Update,
-    Delete,
-    Merge,
-    /// Tables stand directly behind it: COPY, LOCK, TRUNCATE, and DDL of tables.
-    Direct,
-    /// CREATE, ALTER or DROP, of what is still to come.
-    Definition,
-    /// A statement whose tables are not looked for.
-    Other,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Expect {
-    Nothing,
-    /// A table that is read.
-    Source,
-    /// A table that is written: a parenthesis behind it holds its columns.
-    Target,
-    /// The name of a common table expression.
-    Common,
-}
-
-impl Frame {
-    fn new(level: Level) -> Self {
-        Frame {
-            level,
-            verb: Verb::None,
-            expect: Expect::Nothing,
-            list: false,
-            with: false,
-        }
-    }
 }
 
 impl<'a> Scanner<'a> {
@@ -412,16 +357,6 @@ impl<'a> Scanner<'a> {
     }
 }
 
-impl Verb {
-    /// A FROM of this statement leads to tables.
-    fn reads(self) -> bool {
-        matches!(
-            self,
-            Verb::Select | Verb::Insert | Verb::Update | Verb::Delete
-        )
-    }
-}
-
 impl Tables<'_> {
     fn add(&mut self, name: Name) {
         if name.after_dot || name.text.len() > NAME {
@@ -441,68 +376,3 @@ impl Tables<'_> {
         }
     }
 }
-
-fn is_any(word: &str, keywords: &[&str]) -> bool {
-    keywords
-        .iter()
-        .any(|keyword| word.eq_ignore_ascii_case(keyword))
-}
-
-/// With these a subquery begins.
-const QUERIES: &[&str] = &[
-    "SELECT", "WITH", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE", "MERGE",
-];
-
-/// These may stand before a table's name.
-const BEFORE_A_TABLE: &[&str] = &["ONLY", "LATERAL", "TABLE", "IF", "NOT", "EXISTS"];
-
-/// Behind these a comma no longer leads to a table.
-const AFTER_TABLES: &[&str] = &[
-    "WHERE",
-    "GROUP",
-    "ORDER",
-    "HAVING",
-    "LIMIT",
-    "OFFSET",
-    "FETCH",
-    "FOR",
-    "WINDOW",
-    "RETURNING",
-    "SET",
-    "UNION",
-    "INTERSECT",
-    "EXCEPT",
-    "VALUES",
-    "WHEN",
-    "IN",
-];
-
-/// These may stand between CREATE and what is created.
-const BEFORE_AN_OBJECT: &[&str] = &[
-    "OR",
-    "REPLACE",
-    "GLOBAL",
-    "LOCAL",
-    "TEMP",
-    "TEMPORARY",
-    "UNLOGGED",
-    "FOREIGN",
-    "UNIQUE",
-    "MATERIALIZED",
-    "RECURSIVE",
-];
-
-/// What is created, as part of the operation's name.
-const OBJECTS: &[&str] = &[
-    "TABLE",
-    "INDEX",
-    "VIEW",
-    "SCHEMA",
-    "DATABASE",
-    "ROLE",
-    "USER",
-    "EXTENSION",
-    "SEQUENCE",
-    "TYPE",
-    "TRIGGER",
-];

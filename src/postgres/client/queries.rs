@@ -1,0 +1,323 @@
+//! The queries of a client.
+
+use std::fmt;
+
+use bytes::Buf;
+use tokio_postgres::{
+    Error, Row, SimpleQueryMessage, Statement,
+    types::{BorrowToSql, FromSqlOwned, ToSql, Type},
+};
+
+use super::Client;
+use crate::{
+    opentelemetry::sql::describe,
+    postgres::{
+        spans::{failure, traced},
+        statement::ToStatement,
+        streams::{CopyInSink, CopyOutStream, RowStream, SimpleQueryStream},
+    },
+};
+
+/// Queries.
+///
+/// # Errors
+/// The driver's own.
+impl Client {
+    /// Runs a statement and returns its rows.
+    ///
+    /// As [`tokio_postgres::Client::query`].
+    pub async fn query<T>(
+        &self,
+        statement: &T,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error>
+    where
+        T: ?Sized + ToStatement,
+    {
+        let span = self.spans.statement(statement);
+        traced(span, self.driver.query(statement, params)).await
+    }
+
+    /// Runs a statement and returns the one column of its rows.
+    ///
+    /// As [`tokio_postgres::Client::query_scalar`].
+    pub async fn query_scalar<R: FromSqlOwned, T>(
+        &self,
+        statement: &T,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<R>, Error>
+    where
+        T: ?Sized + ToStatement + fmt::Debug,
+    {
+        let span = self.spans.statement(statement);
+        traced(span, self.driver.query_scalar(statement, params)).await
+    }
+
+    /// Runs a statement that returns exactly one row.
+    ///
+    /// As [`tokio_postgres::Client::query_one`].
+    pub async fn query_one<T>(
+        &self,
+        statement: &T,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row, Error>
+    where
+        T: ?Sized + ToStatement,
+    {
+        let span = self.spans.statement(statement);
+        traced(span, self.driver.query_one(statement, params)).await
+    }
+
+    /// Runs a statement that returns exactly one row of one column.
+    ///
+    /// As [`tokio_postgres::Client::query_one_scalar`].
+    pub async fn query_one_scalar<R: FromSqlOwned, T>(
+        &self,
+        statement: &T,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<R, Error>
+    where
+        T: ?Sized + ToStatement + fmt::Debug,
+    {
+        let span = self.spans.statement(statement);
+        traced(span, self.driver.query_one_scalar(statement, params)).await
+    }
+
+    /// Runs a statement that returns one row or none.
+    ///
+    /// As [`tokio_postgres::Client::query_opt`].
+    pub async fn query_opt<T>(
+        &self,
+        statement: &T,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, Error>
+    where
+        T: ?Sized + ToStatement,
+    {
+        let span = self.spans.statement(statement);
+        traced(span, self.driver.query_opt(statement, params)).await
+    }
+
+    /// Runs a statement that returns one row of one column, or none.
+    ///
+    /// As [`tokio_postgres::Client::query_opt_scalar`].
+    pub async fn query_opt_scalar<R: FromSqlOwned, T>(
+        &self,
+        statement: &T,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<R>, Error>
+    where
+        T: ?Sized + ToStatement + fmt::Debug,
+    {
+        let span = self.spans.statement(statement);
+        traced(span, self.driver.query_opt_scalar(statement, params)).await
+    }
+
+    /// Runs a statement and returns its rows as they come.
+    /// The span lasts until the stream is exhausted or dropped.
+    ///
+    /// As [`tokio_postgres::Client::query_raw`].
+    pub async fn query_raw<T, P, I>(&self, statement: &T, params: I) -> Result<RowStream, Error>
+    where
+        T: ?Sized + ToStatement,
+        P: BorrowToSql,
+        I: IntoIterator<Item = P>,
+        I::IntoIter: ExactSizeIterator,
+    {
+        let span = self.spans.statement(statement);
+        match self.driver.query_raw(statement, params).await {
+            Ok(driver) => Ok(RowStream::new(driver, span)),
+            Err(error) => {
+                span.fail(|| failure(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs a text with parameters of given types, in one round trip.
+    ///
+    /// As [`tokio_postgres::Client::query_typed`].
+    pub async fn query_typed(
+        &self,
+        query: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, Error> {
+        let span = self.spans.text(query);
+        traced(span, self.driver.query_typed(query, params)).await
+    }
+
+    /// Runs a text with parameters of given types that returns exactly one row.
+    ///
+    /// As [`tokio_postgres::Client::query_typed_one`].
+    pub async fn query_typed_one(
+        &self,
+        query: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Row, Error> {
+        let span = self.spans.text(query);
+        traced(span, self.driver.query_typed_one(query, params)).await
+    }
+
+    /// Runs a text with parameters of given types that returns one row or none.
+    ///
+    /// As [`tokio_postgres::Client::query_typed_opt`].
+    pub async fn query_typed_opt(
+        &self,
+        query: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Option<Row>, Error> {
+        let span = self.spans.text(query);
+        traced(span, self.driver.query_typed_opt(query, params)).await
+    }
+
+    /// Runs a text with parameters of given types and returns its rows as they come.
+    /// The span lasts until the stream is exhausted or dropped.
+    ///
+    /// As [`tokio_postgres::Client::query_typed_raw`].
+    pub async fn query_typed_raw<P, I>(&self, query: &str, params: I) -> Result<RowStream, Error>
+    where
+        P: BorrowToSql,
+        I: IntoIterator<Item = (P, Type)>,
+    {
+        let span = self.spans.text(query);
+        match self.driver.query_typed_raw(query, params).await {
+            Ok(driver) => Ok(RowStream::new(driver, span)),
+            Err(error) => {
+                span.fail(|| failure(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs a statement and returns the number of rows affected.
+    ///
+    /// As [`tokio_postgres::Client::execute`].
+    pub async fn execute<T>(
+        &self,
+        statement: &T,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, Error>
+    where
+        T: ?Sized + ToStatement,
+    {
+        let span = self.spans.statement(statement);
+        traced(span, self.driver.execute(statement, params)).await
+    }
+
+    /// Runs a text with parameters of given types and returns the number of rows affected.
+    ///
+    /// As [`tokio_postgres::Client::execute_typed`].
+    pub async fn execute_typed(
+        &self,
+        query: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<u64, Error> {
+        let span = self.spans.text(query);
+        traced(span, self.driver.execute_typed(query, params)).await
+    }
+
+    /// Runs a statement with parameters from an iterator and returns the number of rows affected.
+    ///
+    /// As [`tokio_postgres::Client::execute_raw`].
+    pub async fn execute_raw<T, P, I>(&self, statement: &T, params: I) -> Result<u64, Error>
+    where
+        T: ?Sized + ToStatement,
+        P: BorrowToSql,
+        I: IntoIterator<Item = P>,
+        I::IntoIter: ExactSizeIterator,
+    {
+        let span = self.spans.statement(statement);
+        traced(span, self.driver.execute_raw(statement, params)).await
+    }
+
+    /// Runs a `COPY … FROM STDIN` and returns the sink of its data.
+    /// The span lasts until the copy is finished.
+    ///
+    /// As [`tokio_postgres::Client::copy_in`].
+    pub async fn copy_in<T, U>(&self, statement: &T) -> Result<CopyInSink<U>, Error>
+    where
+        T: ?Sized + ToStatement,
+        U: Buf + 'static + Send,
+    {
+        let span = self.spans.statement(statement);
+        match self.driver.copy_in(statement).await {
+            Ok(driver) => Ok(CopyInSink::new(driver, span)),
+            Err(error) => {
+                span.fail(|| failure(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs a `COPY … TO STDOUT` and returns the stream of its data.
+    /// The span lasts until the stream is exhausted or dropped.
+    ///
+    /// As [`tokio_postgres::Client::copy_out`].
+    pub async fn copy_out<T>(&self, statement: &T) -> Result<CopyOutStream, Error>
+    where
+        T: ?Sized + ToStatement,
+    {
+        let span = self.spans.statement(statement);
+        match self.driver.copy_out(statement).await {
+            Ok(driver) => Ok(CopyOutStream::new(driver, span)),
+            Err(error) => {
+                span.fail(|| failure(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs statements by the simple protocol and returns their rows as text.
+    ///
+    /// As [`tokio_postgres::Client::simple_query`].
+    pub async fn simple_query(&self, query: &str) -> Result<Vec<SimpleQueryMessage>, Error> {
+        let span = self.spans.text(query);
+        traced(span, self.driver.simple_query(query)).await
+    }
+
+    /// Runs statements by the simple protocol and returns their rows as they come.
+    /// The span lasts until the stream is exhausted or dropped.
+    ///
+    /// As [`tokio_postgres::Client::simple_query_raw`].
+    pub async fn simple_query_raw(&self, query: &str) -> Result<SimpleQueryStream, Error> {
+        let span = self.spans.text(query);
+        match self.driver.simple_query_raw(query).await {
+            Ok(driver) => Ok(SimpleQueryStream::new(driver, span)),
+            Err(error) => {
+                span.fail(|| failure(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs statements by the simple protocol.
+    ///
+    /// As [`tokio_postgres::Client::batch_execute`].
+    pub async fn batch_execute(&self, query: &str) -> Result<(), Error> {
+        let span = self.spans.text(query);
+        traced(span, self.driver.batch_execute(query)).await
+    }
+
+    /// Prepares a statement. The span says so: its operation is `PREPARE`.
+    ///
+    /// As [`tokio_postgres::Client::prepare`].
+    pub async fn prepare(&self, query: &str) -> Result<Statement, Error> {
+        self.prepare_typed(query, &[]).await
+    }
+
+    /// Prepares a statement with parameters of given types.
+    ///
+    /// As [`tokio_postgres::Client::prepare_typed`].
+    pub async fn prepare_typed(
+        &self,
+        query: &str,
+        parameter_types: &[Type],
+    ) -> Result<Statement, Error> {
+        let description = describe(query);
+        let span = self.spans.only("PREPARE", &description);
+        let prepare = self.driver.prepare_typed(query, parameter_types);
+        let statement = traced(span, prepare).await?;
+        self.spans.remember(&statement, description);
+        Ok(statement)
+    }
+}
