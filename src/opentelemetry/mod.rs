@@ -38,6 +38,11 @@
 //! The span `connect <server>` has the children `dial`, `tls`, `session`, `challenge` and
 //! `database`, and its trace goes on inside the Authenticator.
 
+#![cfg_attr(
+    not(feature = "postgres"),
+    allow(dead_code, unused_imports, reason = "spans are made for drivers")
+)]
+
 mod attributes;
 mod connect;
 mod connection;
@@ -55,9 +60,7 @@ mod testing;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::opentelemetry::{
-    Context, InstrumentationScope, global,
-    global::BoxedTracer,
-    trace::{TraceContextExt, TracerProvider},
+    Context, InstrumentationScope, global, global::BoxedTracer, trace::TracerProvider,
 };
 
 pub(crate) use connect::{ConnectSpan, Phase, PhaseSpan};
@@ -100,8 +103,12 @@ fn tracer() -> BoxedTracer {
 pub(crate) fn parent() -> Context {
     let context = Context::current();
     #[cfg(feature = "tracing-opentelemetry")]
-    if !context.has_active_span() {
+    {
+        use ::opentelemetry::trace::TraceContextExt;
         use ::tracing_opentelemetry::OpenTelemetrySpanExt;
+        if context.has_active_span() {
+            return context;
+        }
         let outer = ::tracing::Span::current().context();
         if outer.has_active_span() {
             return outer;
