@@ -48,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) sts_fips: bool,
     pub(crate) limits: Limits,
     pub(crate) dev: bool,
+    #[cfg(feature = "dev")]
     pub(crate) dev_dir: Option<PathBuf>,
     pub(crate) layers: Layers,
 }
@@ -92,6 +93,7 @@ impl Config {
             sts_fips: layers.switch("sts_fips")?,
             limits: limits(&layers)?,
             dev: layers.switch("dev")?,
+            #[cfg(feature = "dev")]
             dev_dir: layers.path("dev_dir"),
             layers,
         })

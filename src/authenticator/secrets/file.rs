@@ -7,6 +7,7 @@ use std::{
     time::SystemTime,
 };
 
+use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
@@ -30,13 +31,16 @@ const MAX_FILE_SIZE: u64 = 16 << 20;
 pub struct LocalSecrets {
     path: PathBuf,
     permissions: Permissions,
-    loaded: Mutex<Loaded>,
+    loaded: ArcSwap<Loaded>,
+    /// Held while the file is read, so that one change is read once.
+    reading: Mutex<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Permissions {
     Enforced,
     /// Of development: its passwords are thrown away with the folder.
+    #[cfg(feature = "dev")]
     Unchecked,
 }
 
@@ -76,8 +80,39 @@ impl LocalSecrets {
         Ok(LocalSecrets {
             path,
             permissions,
-            loaded: Mutex::new(loaded),
+            loaded: ArcSwap::from_pointee(loaded),
+            reading: Mutex::new(()),
         })
+    }
+}
+
+impl LocalSecrets {
+    async fn stamp(&self) -> Result<Stamp, Unavailable> {
+        match tokio::fs::metadata(&self.path).await {
+            Ok(metadata) => Ok(Stamp::of(&metadata)),
+            Err(error) => Err(self.unavailable(error)),
+        }
+    }
+
+    async fn read(&self, freshness: Freshness) -> Result<Arc<Loaded>, Unavailable> {
+        let _reading = self.reading.lock().await;
+        let loaded = self.loaded.load_full();
+        if freshness == Freshness::Usual && self.stamp().await? == loaded.stamp {
+            return Ok(loaded);
+        }
+        let (path, permissions) = (self.path.clone(), self.permissions);
+        let loaded = tokio::task::spawn_blocking(move || Loaded::read(&path, permissions))
+            .await
+            .map_err(|error| self.unavailable(error))?
+            .map_err(|problem| self.unavailable(problem))?;
+        ::tracing::debug!(records = loaded.records.len(), "local secrets read");
+        let loaded = Arc::new(loaded);
+        self.loaded.store(loaded.clone());
+        Ok(loaded)
+    }
+
+    fn unavailable(&self, problem: impl fmt::Display) -> Unavailable {
+        Unavailable(format!("{}: {problem}", self.path.display()))
     }
 }
 
@@ -88,19 +123,9 @@ impl Secrets for LocalSecrets {
         key: &RecordKey,
         freshness: Freshness,
     ) -> Result<Vec<Arc<Record>>, Unavailable> {
-        let mut loaded = self.loaded.lock().await;
-        let unavailable =
-            |problem: String| Unavailable(format!("{}: {problem}", self.path.display()));
-        let current = tokio::fs::metadata(&self.path)
-            .await
-            .map_err(|error| unavailable(error.to_string()))?;
-        if freshness == Freshness::Reread || Stamp::of(&current) != loaded.stamp {
-            let (path, permissions) = (self.path.clone(), self.permissions);
-            *loaded = tokio::task::spawn_blocking(move || Loaded::read(&path, permissions))
-                .await
-                .map_err(|error| unavailable(error.to_string()))?
-                .map_err(unavailable)?;
-            ::tracing::debug!(records = loaded.records.len(), "local secrets read");
+        let mut loaded = self.loaded.load_full();
+        if freshness == Freshness::Reread || self.stamp().await? != loaded.stamp {
+            loaded = self.read(freshness).await?;
         }
         Ok(loaded
             .records

@@ -27,14 +27,12 @@ use crate::{
     },
 };
 
-/// Settings that only production has.
-const PRODUCTION_SETTINGS: [&str; 8] = [
-    "disable_tls",
+/// Settings that only production has, beside its switches.
+const PRODUCTION_SETTINGS: [&str; 6] = [
     "tls_cert_path",
     "tls_key_path",
     "client_ca_path",
     "session_key_path",
-    "sts_fips",
     "vault_token_path",
     "assume_aws_role",
 ];
@@ -108,6 +106,14 @@ fn refuse_production(config: &Config) -> Result<()> {
         .is_some_and(|manager| manager != SecretsManager::Local)
     {
         return Err(config.layers.error("secrets_manager", REFUSED));
+    }
+    for (key, on) in [
+        ("disable_tls", config.disable_tls),
+        ("sts_fips", config.sts_fips),
+    ] {
+        if on {
+            return Err(config.layers.error(key, REFUSED));
+        }
     }
     for key in PRODUCTION_SETTINGS {
         if config.layers.origin(key).is_some() {

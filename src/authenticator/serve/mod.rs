@@ -44,7 +44,7 @@ fn configured(arguments: &Arguments) -> Result<()> {
 }
 
 async fn serve(config: &Config) -> Result<()> {
-    let telemetry = telemetry::start()?;
+    let telemetry = telemetry::start().await?;
     // First of all, so that no signal is lost that comes while the servers start.
     let asked = Asked::listen()?;
     if config.dev {

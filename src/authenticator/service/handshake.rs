@@ -176,8 +176,10 @@ impl HandshakeCall {
         .await?;
 
         let limits = &self.shared.limits;
-        let mut bounds = Limits::default();
-        bounds.iterations = limits.min_iterations..=limits.max_iterations;
+        let bounds = Limits {
+            iterations: limits.min_iterations..=limits.max_iterations,
+            ..Limits::default()
+        };
         let within = limits.challenge_timeout;
         let server_first = match self.message(within, Reason::ChallengeTimeout).await? {
             Request::ScramServerFirst(first) => {

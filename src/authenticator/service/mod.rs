@@ -107,10 +107,6 @@ struct Call<Q, A> {
 type Answers<A> = Response<ReceiverStream<Result<A, Status>>>;
 
 impl<Q, A> Call<Q, A> {
-    #[expect(
-        clippy::result_large_err,
-        reason = "tonic's Status is what its services return"
-    )]
     fn begin(
         service: &Service,
         method: &'static str,

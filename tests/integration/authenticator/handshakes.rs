@@ -263,3 +263,28 @@ async fn the_order_of_messages_is_the_protocols_and_there_is_one_proof() {
     drop(dropped);
     assert_eq!(dev.reason(&id, "failed").await, "client_gone");
 }
+
+#[tokio::test]
+async fn another_salt_than_the_confirmed_one_reads_the_record_again() {
+    let dev = Dev::start(&record("app", "")).await;
+    let client = Client::connect(&dev).await;
+    let token = client.token(&dev, "checkout").await;
+    let rereads = || {
+        dev.process
+            .lines(|line| line["message"] == "reading a record again")
+    };
+    let (mut first, id) = client.accepted(&token, "app").await;
+    let signature = first.scram(both(&[]), SALT, 4096).await.unwrap();
+    first.outcome(succeeded(signature)).await;
+    dev.audit(&id, "outcome").await;
+    assert!(rereads().is_empty());
+    for _ in 0..2 {
+        let (mut rotated, id) = client.accepted(&token, "app").await;
+        rotated
+            .scram(both(&[]), b"another salt", 4096)
+            .await
+            .unwrap();
+        dev.audit(&id, "allowed").await;
+    }
+    assert_eq!(rereads().len(), 1);
+}

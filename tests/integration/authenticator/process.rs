@@ -237,14 +237,8 @@ pub(crate) async fn environment(folder: &Path) -> BTreeMap<String, String> {
     let file = folder.join("env");
     let text = until("the env file", async || std::fs::read_to_string(&file).ok()).await;
     text.lines()
-        .map(|line| {
-            let (name, value) = line
-                .strip_prefix("export ")
-                .unwrap()
-                .split_once('=')
-                .unwrap();
-            (name.to_owned(), value.trim_matches('\'').to_owned())
-        })
+        .filter_map(|line| line.strip_prefix("export ")?.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned()))
         .collect()
 }
 

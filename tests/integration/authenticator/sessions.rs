@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 
 use super::{
     client::{Client, channel, credentials, request_id, sign, signer, signer_of, start, tls, v2},
-    process::{Dev, record, write_private},
+    process::{Dev, record, until, write_private},
 };
 
 const ROLE: &str = "arn:aws:sts::000000000000:assumed-role/checkout/dev";
@@ -102,6 +102,21 @@ async fn another_authenticators_token_is_worth_nothing() {
         let reason = ours.reason(&request_id(&refused), "denied").await;
         assert_eq!(reason, "token_forged");
     }
+}
+
+#[tokio::test]
+async fn a_session_ends() {
+    let dev = Dev::start_with(&record("app", ""), &["--session-lifetime=1s"]).await;
+    let client = Client::connect(&dev).await;
+    let token = client.token(&dev, "checkout").await;
+    let refused = until("the end of the session", async || {
+        let mut handshake = client.start(start(&token, "app")).await;
+        handshake.answer().await.err()
+    })
+    .await;
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let reason = dev.reason(&request_id(&refused), "denied").await;
+    assert_eq!(reason, "token_expired");
 }
 
 #[tokio::test]
