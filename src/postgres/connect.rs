@@ -382,3 +382,59 @@ fn shuffle<T>(items: &mut [T]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn error(kind: Kind) -> Error {
+        Error::new(kind, Hop::DatabaseConnection, "x")
+    }
+
+    #[test]
+    fn what_says_more_is_kept_and_a_denial_ends_the_list() {
+        let database = || Kind::Database("28P01".into());
+        for (before, after, kept) in [
+            (Kind::Unavailable, Kind::Timeout, Kind::Timeout),
+            (database(), Kind::Unavailable, database()),
+            (database(), Kind::Protocol, database()),
+            (Kind::Protocol, Kind::Unavailable, Kind::Protocol),
+            (Kind::Timeout, database(), database()),
+        ] {
+            let mut failed = None;
+            keep(&mut failed, error(before)).unwrap();
+            keep(&mut failed, error(after)).unwrap();
+            assert_eq!(failed.unwrap().kind(), &kept);
+        }
+        for denial in [
+            Kind::PermissionDenied,
+            Kind::Unauthenticated,
+            Kind::Policy,
+            Kind::Credentials,
+        ] {
+            let mut failed = Some(error(database()));
+            assert!(keep(&mut failed, error(denial)).is_err());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_left_is_shared_equally() {
+        let deadline = Instant::now() + Duration::from_secs(9);
+        assert_eq!(share(deadline, 3) - Instant::now(), Duration::from_secs(3));
+        assert_eq!(share(deadline, 1), deadline);
+        assert_eq!(share(deadline, 0), deadline);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(share(deadline, 2), Instant::now());
+    }
+
+    #[test]
+    fn shuffling_loses_nobody() {
+        let mut items: Vec<u32> = (0..50).collect();
+        shuffle(&mut items).unwrap();
+        assert!(!items.is_sorted());
+        items.sort_unstable();
+        assert_eq!(items, (0..50).collect::<Vec<_>>());
+    }
+}

@@ -32,7 +32,8 @@ pub(super) use self::delegate::{Delegate, Report};
 use self::{
     exchange::{Exchange, Stop},
     refusal::{
-        broken, broken_by_authenticator, not_answered, policy, refused, require, unsendable,
+        broken, broken_by_authenticator, not_answered, not_scram, policy, refused, require,
+        unsendable,
     },
 };
 use super::{
@@ -273,6 +274,10 @@ impl Session<'_> {
             _ => exchange.transport().tls_server_end_point(),
         };
         let bound = Mechanism::ScramSha256Plus.as_str();
+        let unbound = Mechanism::ScramSha256.as_str();
+        if !offered.iter().any(|name| name == bound || name == unbound) {
+            return Err(not_scram(offered).into());
+        }
         if required && !offered.iter().any(|mechanism| mechanism == bound) {
             let help = match tls {
                 true => "it needs PostgreSQL 11 or later with a certificate of its own",
@@ -295,9 +300,7 @@ impl Session<'_> {
         let (handshake, mut phase) = self.open(exchange, startup).await?;
         let start = handshake.scram_start(offered, tls, end_point, required);
         let (mechanism, client_first) = phase.answer(exchange, start).await?;
-        let known = [Mechanism::ScramSha256, Mechanism::ScramSha256Plus]
-            .iter()
-            .any(|known| known.as_str() == mechanism);
+        let known = mechanism == bound || mechanism == unbound;
         if !known || !offered.contains(&mechanism) || (required && mechanism != bound) {
             return Err(broken_by_authenticator("a mechanism that was not asked for").into());
         }

@@ -76,6 +76,7 @@ impl TlsPolicy {
         };
         if self.negotiation == SslNegotiation::Postgres && !request_tls(&mut stream).await? {
             if self.optional {
+                ::tracing::debug!(host = ?printable(host), "the database has no TLS: going on without");
                 return Ok(Transport::Plain(stream));
             }
             return Err(unfit("the database has no TLS").with_help(

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::{
     Error, Hop, Result,
-    error::Kind,
+    error::{Kind, printable},
     wire::{self, postgres::Authentication},
 };
 
@@ -34,6 +34,15 @@ pub(super) fn not_answered(request: &Authentication) -> Error {
         .with_help("use scram-sha-256 for this user in its pg_hba.conf"),
         _ => broken("an answer to a question that was not asked"),
     }
+}
+
+/// SASL, but another mechanism of it.
+pub(super) fn not_scram(offered: &[String]) -> Error {
+    policy(format!(
+        "the database asks for {}, which is not supported",
+        printable(&offered.join(", "))
+    ))
+    .with_help("use scram-sha-256 for this user in its pg_hba.conf")
 }
 
 /// The application's settings, or this library, refuse what the database wants.

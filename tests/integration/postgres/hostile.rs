@@ -23,7 +23,7 @@ type Kind = fn(&Error) -> bool;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn success_without_proof_is_none() {
-    let cases: [(Script, Kind, &str); 6] = [
+    let cases: [(Script, Kind, &str); 7] = [
         (
             |_, _| Some([OK, READY].concat()),
             Error::is_policy,
@@ -78,6 +78,11 @@ async fn success_without_proof_is_none() {
             },
             is_protocol,
             "a second challenge",
+        ),
+        (
+            |_, _| Some(authentication(10, b"OAUTHBEARER\0\0")),
+            Error::is_policy,
+            "OAUTHBEARER, which is not supported",
         ),
         (
             |_, _| Some(authentication(7, b"")),

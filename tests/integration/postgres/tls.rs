@@ -1,7 +1,12 @@
 //! What `sslmode` lets through.
 
+use std::sync::Arc;
+
 use approzium::Hop;
 use approzium_peers::{Authority, Certificate, Postgres, peer};
+use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
+use tokio::{io::AsyncReadExt, net::TcpListener};
+use tokio_rustls::TlsAcceptor;
 
 use super::{Authenticator, PASSWORD, connect, prepared, who};
 
@@ -114,6 +119,45 @@ async fn a_certificate_that_is_its_own_authority_can_be_named() {
         let result = connect(&authenticator, &text).await;
         assert_eq!(result.is_ok(), works, "{result:?}");
     }
+}
+
+/// Another protocol's server with a good certificate, or a PostgreSQL behind something that
+/// terminates TLS.
+#[tokio::test(flavor = "multi_thread")]
+async fn direct_tls_is_agreed_on_by_name() {
+    let authority = Authority::default();
+    let certificate = authority.localhost();
+    let folder = tempfile::tempdir().unwrap();
+    let own = authority.write(folder.path().join("ca.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(certificate.key_pem.as_bytes()).unwrap();
+    let provider = rustls::crypto::ring::default_provider();
+    let tls = rustls::ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.certificate_der.into()], key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            // The first byte would be that of a StartupMessage.
+            assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
+        }
+    });
+    let authenticator = Authenticator::start().await;
+    authenticator.record(port, "app", PASSWORD);
+    let text = format!(
+        "host=127.0.0.1 port={port} user=app sslnegotiation=direct sslrootcert='{}'",
+        own.display()
+    );
+    let error = connect(&authenticator, &text).await.unwrap_err();
+    assert!(error.to_string().contains("ALPN"), "{error}");
+    assert!(!error.is_retryable());
+    server.abort();
+    assert!(!server.await.is_err_and(|ended| ended.is_panic()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
