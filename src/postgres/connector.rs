@@ -31,8 +31,8 @@ use crate::{
     opentelemetry::{ConnectSpan, Phase, PhaseSpan},
 };
 
-/// Logs the driver's own connections in: for pools, and for everything else that calls
-/// [`tokio_postgres::Config::connect`] itself.
+/// Logs the driver's own connections in: for pools (deadpool, bb8), for the blocking driver
+/// `postgres`, and for everything else that calls [`tokio_postgres::Config::connect`] itself.
 ///
 /// To the driver it is a TLS connector. It does the TLS that [`Config`] asks for, or none; when the
 /// driver begins a session it has the Authenticator answer the database's challenge, and when the
