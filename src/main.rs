@@ -2,9 +2,15 @@
 
 mod cli;
 
-use std::process::ExitCode;
+use std::{alloc::System, process::ExitCode};
 
 use clap::Parser;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes all memory that it takes back. A record's password goes through buffers that are not
+/// ours: the file's parser, strings that grow.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// Database connections without passwords, and every query in Jaeger with who ran it
 #[derive(Debug, Parser)]
