@@ -12,6 +12,7 @@
 
 mod attribution;
 mod authenticator;
+mod canary;
 mod client;
 mod dev_mode;
 mod identity;

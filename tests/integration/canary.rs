@@ -1,0 +1,358 @@
+//! Passwords are planted, and searched for where they must not be: in the memory of an application
+//! that logs in through the Authenticator, and in everything that either of the two writes.
+
+mod authenticator;
+mod collector;
+mod forms;
+mod memory;
+mod process;
+
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+use approzium_peers::{Method, Postgres, Rule, skip};
+
+use authenticator::{Authenticator, Record};
+use collector::Collector;
+use forms::{Needles, Verifier};
+use memory::{Memory, Watch};
+use process::{Part, Running};
+
+/// What each role of the database has for a password, and what else somebody might type.
+struct Passwords {
+    /// Asked for SCRAM.
+    app: String,
+    /// Asked for MD5.
+    old: String,
+    /// Of a role whose record holds the wrong one.
+    mistaken: String,
+    wrong: String,
+    /// In a connection string, where it has no place.
+    typed: String,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_password_stays_in_the_authenticator() {
+    if let Err(error) = Memory::of(std::process::id()) {
+        return skip(&error);
+    }
+    let passwords = Passwords {
+        app: random(),
+        old: random(),
+        mistaken: random(),
+        wrong: random(),
+        typed: random(),
+    };
+    let postgres = approzium_peers::peer!(database(&passwords));
+    let needles = Arc::new(needles(&postgres, &passwords).await);
+    let folders = tempfile::tempdir().unwrap();
+    let folder = |name: &str| {
+        let path = folders.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        path
+    };
+
+    the_search_finds_what_is_there(&needles, &folder("holder")).await;
+    a_driver_with_a_password_is_caught(&postgres, &passwords, &needles, &folder("driver")).await;
+
+    let collector = Collector::start().await;
+    let records = records(&postgres, &passwords);
+    let authenticator =
+        Authenticator::start(&folder("authenticator"), &records, collector.url()).await;
+    assert_eq!(memory::core_limits(authenticator.id()).unwrap(), ["0", "0"]);
+    let mut variables = authenticator.environment();
+    variables.push(("OTEL_EXPORTER_OTLP_ENDPOINT".into(), collector.url().into()));
+    variables.push(("OTEL_SERVICE_NAME".into(), "canary".into()));
+    let mut application = Running::start(
+        Part::Application,
+        &folder("application"),
+        &[
+            ("databases", databases(&postgres).as_bytes()),
+            ("refused", refused(&postgres, &passwords).as_bytes()),
+        ],
+        &variables,
+    )
+    .unwrap();
+
+    let memory = match Memory::of(application.id()) {
+        Ok(memory) => Arc::new(memory),
+        Err(error) => return skip(&error),
+    };
+    let watch = Watch::over(Arc::clone(&memory), Arc::clone(&needles));
+    application.ready().await;
+    let mut searches = watch.end();
+    memory.assert_is_readable();
+    searches.push(memory.search(&needles));
+    for finds in &searches {
+        assert!(
+            finds.0.is_empty(),
+            "in the application's memory: {finds:#?}"
+        );
+    }
+    eprintln!("{} searches", searches.len());
+    if let Ok(held) = Memory::of(authenticator.id()) {
+        eprintln!("in the Authenticator: {:#?}", held.search(&needles));
+    }
+
+    let tokens = session_tokens(&memory);
+    assert!(
+        !tokens.is_empty(),
+        "the application has a session, and so a token"
+    );
+    let mut unprintable = Needles::default().password("nobody", &passwords.typed);
+    for (name, secret) in authenticator.credentials() {
+        unprintable = unprintable.secret(&name, secret.as_bytes());
+    }
+    for token in &tokens {
+        unprintable = unprintable.secret("a session token", token.as_bytes());
+    }
+
+    let metrics = authenticator.metrics().await;
+    assert!(metrics.contains("approzium_"), "{metrics}");
+    let application = application.end().await;
+    let authenticator = authenticator.end().await;
+    logs_are_complete(&application, &authenticator);
+    spans_are_complete(&collector);
+    for (what, text) in [
+        ("the metrics", metrics.as_bytes()),
+        ("the application's log", application.as_bytes()),
+        ("the Authenticator's log", authenticator.as_bytes()),
+        ("the spans", &collector.everything()),
+    ] {
+        let mut found = needles.found_in(text);
+        found.extend(unprintable.found_in(text));
+        assert!(found.is_empty(), "in {what}: {found:#?}");
+        assert_eq!(proofs(text), BTreeSet::new(), "in {what}");
+    }
+}
+
+/// The control for every form: it is found in a process that holds it, and in a text that has it.
+async fn the_search_finds_what_is_there(needles: &Needles, folder: &Path) {
+    let planted = needles.planted();
+    assert_eq!(needles.found_in(&planted), needles.all());
+    let files = [("planted", planted.as_slice())];
+    let mut holder = Running::start(Part::Holder, folder, &files, &[]).unwrap();
+    holder.ready().await;
+    let finds = Memory::of(holder.id()).unwrap().search(needles);
+    let found: BTreeSet<&str> = finds.0.keys().map(String::as_str).collect();
+    assert_eq!(found, needles.all());
+    holder.end().await;
+}
+
+/// The control for the whole: the same program, the same database, and the driver alone.
+async fn a_driver_with_a_password_is_caught(
+    postgres: &Postgres,
+    passwords: &Passwords,
+    needles: &Needles,
+    folder: &Path,
+) {
+    let database = string(postgres, "app", "sslmode=disable");
+    let files = [
+        ("database", database.as_bytes()),
+        ("password", passwords.app.as_bytes()),
+    ];
+    let mut driver = Running::start(Part::Driver, folder, &files, &[]).unwrap();
+    driver.ready().await;
+    let finds = Memory::of(driver.id()).unwrap().search(needles);
+    eprintln!("in the driver: {finds:#?}");
+    for half in ["first", "second"] {
+        let password = format!("app's password, as it is, {half} half");
+        assert!(finds.0.contains_key(&password), "{finds:#?}");
+    }
+    driver.end().await;
+}
+
+async fn database(passwords: &Passwords) -> approzium_peers::Result<Postgres> {
+    let postgres = Postgres::builder()
+        .rule(Rule::host("old", Method::Md5))
+        .rule(Rule::host("unlisted", Method::Md5))
+        .rule(Rule::host("all", Method::ScramSha256))
+        .start()
+        .await?;
+    for (role, password, stored) in [
+        ("app", &passwords.app, Method::ScramSha256),
+        ("old", &passwords.old, Method::Md5),
+        ("unlisted", &passwords.old, Method::Md5),
+        ("mistaken", &passwords.mistaken, Method::ScramSha256),
+    ] {
+        postgres.role(role, password, stored).await?;
+    }
+    Ok(postgres)
+}
+
+fn records<'a>(postgres: &Postgres, passwords: &'a Passwords) -> [Record<'a>; 4] {
+    let record = |user, password, methods| Record {
+        port: postgres.port(),
+        user,
+        password,
+        methods,
+    };
+    let scram = "scram-sha-256, scram-sha-256-plus";
+    [
+        record("app", &passwords.app, scram),
+        record("old", &passwords.old, "md5"),
+        record("unlisted", &passwords.old, scram),
+        record("mistaken", &passwords.wrong, scram),
+    ]
+}
+
+/// Where logins succeed: with and without channel binding, and with MD5.
+fn databases(postgres: &Postgres) -> String {
+    [
+        string(postgres, "app", ""),
+        string(postgres, "app", "channel_binding=disable"),
+        string(postgres, "old", ""),
+    ]
+    .join("\n")
+}
+
+/// Where they do not: a wrong password in the record, MD5 that no record allows, no record, a
+/// password in the string.
+fn refused(postgres: &Postgres, passwords: &Passwords) -> String {
+    [
+        string(postgres, "mistaken", ""),
+        string(postgres, "unlisted", ""),
+        string(postgres, "nobody", ""),
+        string(postgres, "app", &format!("password={}", passwords.typed)),
+    ]
+    .join("\n")
+}
+
+fn string(postgres: &Postgres, user: &str, more: &str) -> String {
+    let root = match more {
+        "sslmode=disable" => String::new(),
+        _ => format!("sslrootcert='{}'", postgres.ca_path().display()),
+    };
+    format!(
+        "host={} port={} user={user} dbname=postgres {root} {more}",
+        postgres.host(),
+        postgres.port()
+    )
+}
+
+/// Everything that only the Authenticator may have.
+async fn needles(postgres: &Postgres, passwords: &Passwords) -> Needles {
+    let stored = async |role: &str| {
+        let query = format!("SELECT rolpassword FROM pg_authid WHERE rolname = '{role}'");
+        let rows = postgres.sql(&query).await.unwrap();
+        rows[0][0].clone().unwrap()
+    };
+    let app = Verifier::parse(&stored("app").await);
+    let mistaken = Verifier::parse(&stored("mistaken").await);
+    app.assert_is_of(&passwords.app);
+    mistaken.assert_is_of(&passwords.mistaken);
+    let needles = Needles::default()
+        .password("app", &passwords.app)
+        .keys("app", &passwords.app, &app)
+        .password("old", &passwords.old)
+        .password("mistaken", &passwords.mistaken)
+        .keys("mistaken", &passwords.mistaken, &mistaken)
+        .password("mistaken (wrong)", &passwords.wrong)
+        .keys("mistaken (wrong)", &passwords.wrong, &mistaken);
+    let md5 = stored("old").await;
+    let found = needles.found_in(md5.as_bytes());
+    assert!(
+        found.contains("old's MD5 form, lower hex, first half"),
+        "{md5}: {found:?}"
+    );
+    needles
+}
+
+/// `a2.<key id>.<claims>.<MAC>`, wherever the application has one: their MACs.
+fn session_tokens(memory: &Memory) -> BTreeSet<String> {
+    let mut tokens = BTreeSet::new();
+    memory.each_piece(4096, |_, _, piece| {
+        for start in positions(piece, b"a2.") {
+            let text: String = piece[start..]
+                .iter()
+                .map(|byte| char::from(*byte))
+                .take_while(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(*letter))
+                .collect();
+            if let [_, id, _, mac, ..] = text.split('.').collect::<Vec<_>>()[..]
+                && id.len() == 16
+                && let Some(mac) = mac.get(..43)
+            {
+                tokens.insert(mac.to_owned());
+            }
+        }
+    });
+    tokens
+}
+
+/// What an application may have and nobody may print: answers to challenges, session tokens.
+fn proofs(text: &[u8]) -> BTreeSet<String> {
+    let shapes: [(&[u8], fn(&u8) -> bool, usize); 3] = [
+        (b"md5", u8::is_ascii_hexdigit, 32),
+        (
+            b",p=",
+            |byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte),
+            40,
+        ),
+        (b"a2.", u8::is_ascii_hexdigit, 16),
+    ];
+    let mut found = BTreeSet::new();
+    for (begins, goes_on, length) in shapes {
+        for start in positions(text, begins) {
+            let rest = &text[start + begins.len()..];
+            if rest.len() >= length && rest[..length].iter().all(goes_on) {
+                found.insert(String::from_utf8_lossy(&rest[..length]).into_owned());
+            }
+        }
+    }
+    found
+}
+
+fn positions(text: &[u8], begins: &[u8]) -> impl Iterator<Item = usize> {
+    (0..text.len()).filter(move |at| text[*at] == begins[0] && text[*at..].starts_with(begins))
+}
+
+/// That there was something to search: everything was logged, every decision is there.
+fn logs_are_complete(application: &str, authenticator: &str) {
+    assert_eq!(
+        application.matches("\nrefused: ").count(),
+        4,
+        "{application}"
+    );
+    for said in [
+        "28P01",
+        "TRACE h2::",
+        "TRACE rustls::",
+        "DEBUG tokio_postgres",
+    ] {
+        assert!(application.contains(said), "{said}");
+    }
+    let mut reasons = BTreeSet::new();
+    for line in authenticator.lines().filter(|line| line.starts_with('{')) {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        if line["target"] == "approzium::audit" {
+            reasons.insert(line["reason"].as_str().unwrap().to_owned());
+        }
+    }
+    let expected = [
+        "login_refused",
+        "login_reported",
+        "login_verified",
+        "md5_answered",
+        "method_not_on_record",
+        "no_record",
+        "scram_answered",
+        "session_granted",
+    ];
+    assert_eq!(reasons, expected.map(str::to_owned).into());
+    assert!(authenticator.contains(r#""level":"TRACE""#));
+}
+
+fn spans_are_complete(collector: &Collector) {
+    let names = collector.names();
+    for name in ["secret", "compute", "challenge", "SELECT nowhere"] {
+        assert!(names.contains(name), "{names:?}");
+    }
+}
+
+/// 40 letters and digits, which look the same however they are quoted.
+fn random() -> String {
+    let mut bytes = [0; 40];
+    getrandom::fill(&mut bytes).unwrap();
+    let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let pick = |byte: &u8| char::from(letters[usize::from(*byte) % letters.len()]);
+    bytes.iter().map(pick).collect()
+}

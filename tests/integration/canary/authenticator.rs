@@ -1,0 +1,146 @@
+//! `approzium serve --dev` with everything logged, as a process of its own.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use approzium_peers::{Process, Stop, certificates};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running Authenticator.
+pub(super) struct Authenticator {
+    process: Process,
+    folder: PathBuf,
+    environment: BTreeMap<String, String>,
+}
+
+/// A record of its file.
+pub(super) struct Record<'a> {
+    pub(super) port: u16,
+    pub(super) user: &'a str,
+    pub(super) password: &'a str,
+    pub(super) methods: &'a str,
+}
+
+impl Authenticator {
+    pub(super) async fn start(folder: &Path, records: &[Record<'_>], collector: &str) -> Self {
+        let secrets = folder.join("secrets.yaml");
+        let text: String = records.iter().map(Record::yaml).collect();
+        fs::write(&secrets, text).unwrap();
+        fs::set_permissions(&secrets, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_approzium"));
+        command
+            .args(["serve", "--dev", "--grpc-port", "0", "--http-port", "0"])
+            .args(["--log-level", "trace", "--log-format", "json"])
+            .arg("--local-secrets-path")
+            .arg(&secrets)
+            .arg("--dev-dir")
+            .arg(folder.join("dev"))
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector)
+            .env("RUST_BACKTRACE", "1");
+        let mut process = Process::start(
+            "approzium serve --dev",
+            &mut command,
+            Stop::Terminate,
+            &folder.join("authenticator.log"),
+            None,
+        )
+        .unwrap();
+        let env = folder.join("dev/env");
+        process
+            .until(PATIENCE, async || env.exists())
+            .await
+            .unwrap();
+        Authenticator {
+            process,
+            folder: folder.join("dev"),
+            environment: exports(&fs::read_to_string(env).unwrap()),
+        }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What an application is given.
+    pub(super) fn environment(&self) -> Vec<(String, String)> {
+        self.environment.clone().into_iter().collect()
+    }
+
+    /// The secret halves of the identities that it made, by what they are.
+    pub(super) fn credentials(&self) -> Vec<(String, String)> {
+        let file = fs::read_to_string(self.folder.join("credentials")).unwrap();
+        let mut profile = String::new();
+        let mut secrets = Vec::new();
+        for line in file.lines() {
+            if let Some(name) = line.strip_prefix('[') {
+                profile = name.trim_end_matches(']').to_owned();
+            } else if let Some((key, value)) = line.split_once(" = ")
+                && key != "aws_access_key_id"
+            {
+                secrets.push((format!("{profile}'s {key}"), value.to_owned()));
+            }
+        }
+        secrets
+    }
+
+    /// What Prometheus is told.
+    pub(super) async fn metrics(&self) -> String {
+        let pem = fs::read_to_string(&self.environment["APPROZIUM_CA"]).unwrap();
+        let digits: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let authority = BASE64_STANDARD.decode(digits).unwrap();
+        let tls = certificates::client_configuration(&[authority]);
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(tls)
+            .build()
+            .unwrap();
+        let url = &self.environment["APPROZIUM_HTTP_URL"];
+        let response = http
+            .get(format!("{url}/v1/metrics/prometheus"))
+            .send()
+            .await
+            .unwrap();
+        response.text().await.unwrap()
+    }
+
+    /// Stops it, and returns its log.
+    pub(super) async fn end(mut self) -> String {
+        self.process.signal(Stop::Terminate);
+        let status = self.process.finish(PATIENCE).await.unwrap();
+        let log = self.process.log();
+        assert!(status.success(), "{status}: {log}");
+        log
+    }
+}
+
+impl Record<'_> {
+    fn yaml(&self) -> String {
+        let Record {
+            port,
+            user,
+            password,
+            methods,
+        } = self;
+        format!(
+            "- dbhost: localhost\n  dbport: {port}\n  dbuser: {user}\n  password: '{password}'\n  \
+             iam_arn: arn:aws:iam::000000000000:role/checkout\n  methods: [{methods}]\n"
+        )
+    }
+}
+
+/// The lines `export NAME='value'`.
+fn exports(file: &str) -> BTreeMap<String, String> {
+    let lines = file.lines().filter_map(|line| {
+        let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
+        Some((name.to_owned(), value.trim_matches('\'').to_owned()))
+    });
+    lines.collect()
+}

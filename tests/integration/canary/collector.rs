@@ -1,0 +1,89 @@
+//! Where both processes send their spans.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+    trace_service_server::{TraceService, TraceServiceServer},
+};
+use prost::Message as _;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status, transport::Server};
+
+/// A collector that keeps what it is sent.
+pub(super) struct Collector {
+    url: String,
+    exports: Exports,
+    _server: JoinSet<()>,
+}
+
+type Exports = Arc<Mutex<Vec<ExportTraceServiceRequest>>>;
+
+impl Collector {
+    pub(super) async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let exports = Exports::default();
+        let service = TraceServiceServer::new(Service(Arc::clone(&exports)));
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            let incoming = TcpListenerStream::new(listener);
+            Server::builder()
+                .add_service(service)
+                .serve_with_incoming(incoming)
+                .await
+                .unwrap();
+        });
+        Collector {
+            url,
+            exports,
+            _server: server,
+        }
+    }
+
+    /// For `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The names of all spans.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        let exports = self.exports.lock().unwrap();
+        let scopes = exports
+            .iter()
+            .flat_map(|export| &export.resource_spans)
+            .flat_map(|resource| &resource.scope_spans);
+        scopes
+            .flat_map(|scope| &scope.spans)
+            .map(|span| span.name.clone())
+            .collect()
+    }
+
+    /// Everything that was sent, as it was on the wire, and as a person would print it.
+    pub(super) fn everything(&self) -> Vec<u8> {
+        let exports = self.exports.lock().unwrap();
+        let mut all = Vec::new();
+        for export in exports.iter() {
+            all.extend(export.encode_to_vec());
+            all.extend(format!("{export:?}\n").into_bytes());
+        }
+        all
+    }
+}
+
+struct Service(Exports);
+
+#[tonic::async_trait]
+impl TraceService for Service {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        self.0.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
