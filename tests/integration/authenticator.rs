@@ -8,3 +8,4 @@ mod limits;
 mod policies;
 pub(crate) mod process;
 mod sessions;
+mod traces;

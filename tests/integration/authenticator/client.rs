@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use tokio::{net::TcpStream, sync::mpsc};
 use tokio_rustls::TlsConnector;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Status, Streaming, metadata::MetadataValue, transport::Channel};
 
 use super::process::{Dev, PASSWORD};
 
@@ -66,7 +66,10 @@ pub(crate) async fn channel(
 }
 
 #[derive(Clone)]
-pub(crate) struct Client(AuthenticatorClient<Channel>);
+pub(crate) struct Client {
+    client: AuthenticatorClient<Channel>,
+    traceparent: Option<&'static str>,
+}
 
 impl Client {
     pub(crate) async fn connect(dev: &Dev) -> Self {
@@ -76,14 +79,37 @@ impl Client {
     }
 
     pub(crate) fn over(channel: Channel) -> Self {
-        Client(AuthenticatorClient::new(channel))
+        Client {
+            client: AuthenticatorClient::new(channel),
+            traceparent: None,
+        }
+    }
+
+    /// The same client, whose calls are part of a trace.
+    pub(crate) fn traced(&self, traceparent: &'static str) -> Self {
+        Client {
+            traceparent: Some(traceparent),
+            ..self.clone()
+        }
+    }
+
+    fn call<T: Send + 'static>(
+        &self,
+        messages: mpsc::Receiver<T>,
+    ) -> tonic::Request<ReceiverStream<T>> {
+        let mut request = tonic::Request::new(ReceiverStream::new(messages));
+        if let Some(traceparent) = self.traceparent {
+            let traceparent = MetadataValue::from_static(traceparent);
+            request.metadata_mut().insert("traceparent", traceparent);
+        }
+        request
     }
 
     /// Opens a session stream and takes the challenge.
     pub(crate) async fn challenge(&self) -> Result<Challenge, Status> {
         let (sender, receiver) = mpsc::channel(4);
-        let mut client = self.0.clone();
-        let response = client.create_session(ReceiverStream::new(receiver)).await?;
+        let mut client = self.client.clone();
+        let response = client.create_session(self.call(receiver)).await?;
         let mut answers = response.into_inner();
         let Some(create_session_response::Message::Challenge(challenge)) =
             answers.message().await?.unwrap().message
@@ -117,8 +143,8 @@ impl Client {
             message: Some(Request::Start(start)),
         };
         sender.send(request).await.unwrap();
-        let mut client = self.0.clone();
-        let response = client.authenticate(ReceiverStream::new(receiver)).await;
+        let mut client = self.client.clone();
+        let response = client.authenticate(self.call(receiver)).await;
         Handshake {
             sender,
             answers: response.unwrap().into_inner(),

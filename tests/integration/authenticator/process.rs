@@ -154,6 +154,15 @@ impl Dev {
     }
 
     pub(crate) async fn start_with(records: &str, more: &[&str]) -> Self {
+        Self::start_within(records, more, &[]).await
+    }
+
+    /// With more flags and more variables.
+    pub(crate) async fn start_within(
+        records: &str,
+        more: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap().to_owned();
         std::fs::write(folder.path().join("secrets.yaml"), records).unwrap();
@@ -166,7 +175,9 @@ impl Dev {
             "--log-format=json",
         ];
         arguments.extend(more);
-        let process = Process::start(command(&arguments));
+        let mut command = command(&arguments);
+        command.envs(variables.iter().copied());
+        let process = Process::start(command);
         let environment = environment(folder.path()).await;
         Dev {
             process,
