@@ -104,6 +104,30 @@ reasons! {
     TooManyMd5Answers = "too_many_md5_answers",
 }
 
+impl Reason {
+    /// No client of ours does this by mistake: somebody tries something. Such lines are warnings.
+    pub(crate) fn is_suspicious(self) -> bool {
+        match self {
+            Reason::LoginUnproved
+            | Reason::TokenForged
+            | Reason::TokenOtherCertificate
+            | Reason::MalformedMessage
+            | Reason::MalformedTarget
+            | Reason::UnexpectedMessage
+            | Reason::MalformedChallenge
+            | Reason::IterationsOutOfBounds
+            | Reason::CertificateNotPinned => true,
+            Reason::Rejected(reason) => [
+                Rejection::Signature.reason(),
+                Rejection::Malformed("").reason(),
+                Rejection::UnknownRegion.reason(),
+            ]
+            .contains(&reason),
+            _ => false,
+        }
+    }
+}
+
 impl From<&Rejection> for Reason {
     fn from(rejection: &Rejection) -> Self {
         Reason::Rejected(rejection.reason())
@@ -156,27 +180,36 @@ impl Audit {
         let identity = self.identity.as_ref();
         let target = self.target.as_ref();
         // Empty fields are left out: `Option` records nothing when there is nothing.
-        ::tracing::info!(
-            target: "approzium::audit",
-            request_id = %self.request_id,
-            call = self.call,
-            decision = decision.as_str(),
-            reason = reason.as_str(),
-            iam_arn = identity.map(|identity| identity.arn.as_str()),
-            user_id = identity.map(|identity| identity.user_id.as_str()),
-            session = self.session.as_deref(),
-            peer = %self.peer,
-            dbhost = target.map(|target| ::tracing::field::debug(&target.host)),
-            dbport = target.map(|target| target.port),
-            dbuser = target.map(|target| ::tracing::field::debug(&target.user)),
-            dbname = target.map(|target| ::tracing::field::debug(&target.database)),
-            client = (!self.client_version.is_empty())
-                .then(|| ::tracing::field::debug(&self.client_version)),
-            attribution = (!self.attribution.is_empty())
-                .then(|| ::tracing::field::debug(&self.attribution)),
-            detail = detail.map(::tracing::field::debug),
-            "decision",
-        );
+        macro_rules! line {
+            ($level:ident) => {
+                ::tracing::$level!(
+                    target: "approzium::audit",
+                    request_id = %self.request_id,
+                    call = self.call,
+                    decision = decision.as_str(),
+                    reason = reason.as_str(),
+                    iam_arn = identity.map(|identity| identity.arn.as_str()),
+                    user_id = identity.map(|identity| identity.user_id.as_str()),
+                    session = self.session.as_deref(),
+                    peer = %self.peer,
+                    dbhost = target.map(|target| ::tracing::field::debug(&target.host)),
+                    dbport = target.map(|target| target.port),
+                    dbuser = target.map(|target| ::tracing::field::debug(&target.user)),
+                    dbname = target.map(|target| ::tracing::field::debug(&target.database)),
+                    client = (!self.client_version.is_empty())
+                        .then(|| ::tracing::field::debug(&self.client_version)),
+                    attribution = (!self.attribution.is_empty())
+                        .then(|| ::tracing::field::debug(&self.attribution)),
+                    detail = detail.map(::tracing::field::debug),
+                    "decision",
+                )
+            };
+        }
+        if reason.is_suspicious() {
+            line!(warn);
+        } else {
+            line!(info);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustls::ServerConfig;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
 use super::{
-    limits::{Gate, Limits, Pass, neighbourhood},
+    limits::{Gate, Limits, OncePer, Pass, neighbourhood},
     metrics::Metrics,
     token::{ClientCertificate, certificate_digest},
 };
@@ -35,11 +35,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What all listeners of one Authenticator share.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
-    pub(crate) tls: Option<Arc<ServerConfig>>,
-    pub(crate) handshake_timeout: Duration,
-    pub(crate) connections: Arc<Semaphore>,
-    pub(crate) strangers: Arc<Gate<IpAddr>>,
-    pub(crate) metrics: Arc<Metrics>,
+    tls: Option<Arc<ServerConfig>>,
+    handshake_timeout: Duration,
+    connections: Arc<Semaphore>,
+    strangers: Arc<Gate<IpAddr>>,
+    metrics: Arc<Metrics>,
+    /// A flood of connections must not become one of log lines.
+    complaints: Arc<OncePer<()>>,
     /// No new connections.
     pub(crate) drain: CancellationToken,
     /// No connections at all.
@@ -56,6 +58,7 @@ impl Acceptor {
             )),
             strangers: Gate::new(limits.unauthenticated, limits.unauthenticated_per_address),
             metrics,
+            complaints: Arc::new(OncePer::new(Duration::from_secs(1))),
             drain: CancellationToken::new(),
             abort: CancellationToken::new(),
         }
@@ -102,7 +105,9 @@ impl Acceptor {
         let pass = self.strangers.enter(neighbourhood(address.ip()));
         let (Some(permit), Some(pass)) = (permit, pass) else {
             self.metrics.connection_refused();
-            ::tracing::warn!(peer = %address, "connection refused: too many");
+            if self.complaints.allow((), Instant::now()) {
+                ::tracing::warn!(peer = %address, "connections are refused: there are too many");
+            }
             return;
         };
         let (acceptor, connections) = (self.clone(), connections.clone());

@@ -315,7 +315,6 @@ impl HandshakeCall {
             return Reason::LoginReported;
         };
         if !client_final.server_signature().matches(server_signature) {
-            ::tracing::warn!("a client claims a login that its database did not confirm");
             return Reason::LoginUnproved;
         }
         self.shared.keys.confirm(&answered.record, held).await;

@@ -72,7 +72,9 @@ async fn keys_are_kept_after_a_verified_login_and_not_before() {
     let (mut liar, id) = client.accepted(&token, "app").await;
     liar.scram(both(&[]), SALT, 4096).await.unwrap();
     liar.outcome(succeeded(vec![0; 32])).await;
-    assert_eq!(dev.reason(&id, "outcome").await, "login_unproved");
+    let line = dev.audit(&id, "outcome").await;
+    assert_eq!(line["reason"], "login_unproved");
+    assert_eq!(line["level"], "WARN");
 
     let (mut cold, id) = client.accepted(&token, "app").await;
     let signature = cold.scram(both(&[]), SALT, 4096).await.unwrap();

@@ -166,3 +166,16 @@ async fn plaintext_is_served_on_loopback() {
     process.terminate();
     assert!(process.ended().await.success());
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn no_core_is_ever_written() {
+    let dev = Dev::start("").await;
+    let limits = format!("/proc/{}/limits", dev.process.id());
+    let limits = std::fs::read_to_string(limits).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let fields: Vec<_> = core.unwrap().split_whitespace().collect();
+    assert_eq!(fields[4..6], ["0", "0"]);
+}
