@@ -59,9 +59,11 @@ async fn a_query_has_the_attributes_of_the_conventions() {
     assert_eq!(scope.version(), Some(env!("CARGO_PKG_VERSION")));
 }
 
+type Seen = Vec<(String, Vec<KeyValue>)>;
+
 /// Remembers what it was asked about.
 #[derive(Clone, Debug, Default)]
-struct Seeing(Arc<Mutex<Vec<(String, Vec<KeyValue>)>>>);
+struct Seeing(Arc<Mutex<Seen>>);
 
 impl ShouldSample for Seeing {
     fn should_sample(
