@@ -101,6 +101,10 @@ pub(crate) enum Kind {
     /// A peer broke its protocol, or asked for something that is not safe to do.
     Protocol,
     /// The database answered with an error; its SQLSTATE.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "a driver says it")
+    )]
     Database(String),
 }
 

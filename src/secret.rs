@@ -9,16 +9,16 @@ use zeroize::Zeroizing;
 
 /// A secret of any length: a password, a key, a token.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub(crate) struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
     /// Takes the bytes over. The caller's buffer becomes this one; nothing is copied.
-    pub fn new(bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Secret(Zeroizing::new(bytes))
     }
 
     /// The bytes themselves. The name is long so that each use is found by a search.
-    pub fn expose_secret(&self) -> &[u8] {
+    pub(crate) fn expose_secret(&self) -> &[u8] {
         &self.0
     }
 }
