@@ -12,7 +12,6 @@
     reason = "a program for people"
 )]
 
-mod authenticator;
 mod check;
 mod collector;
 mod database;
@@ -23,16 +22,11 @@ mod workload;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use approzium_peers::{Error, Result};
+use approzium_peers::{Authenticator, Error, Record, Result};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{
-    authenticator::{Authenticator, Record},
-    options::Options,
-    report::Seen,
-    traces::Traces,
-};
+use crate::{options::Options, report::Seen, traces::Traces};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -69,11 +63,11 @@ async fn run(options: &Options) -> Result<()> {
         roles: &[workload::CHECKOUT.role, workload::REPORTING.role],
     };
     let otlp_endpoint = traces.otlp_endpoint();
-    let authenticator = Authenticator::start(folder.path(), &record, &otlp_endpoint).await?;
-    let address = authenticator.environment().get("APPROZIUM_ADDRESS");
+    let authenticator =
+        Authenticator::start(&program("approzium")?, &[record], Some(&otlp_endpoint)).await?;
     println!(
         "identities  approzium serve --dev at {}",
-        address.map_or("?", String::as_str)
+        authenticator.address()
     );
     println!("shop        three pods, one database user, no password\n");
     let steps = workload::run(folder.path(), &postgres, &authenticator, &otlp_endpoint).await?;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use approzium_peers::{
-    Error, Jaeger, Result,
+    Authenticator, Error, Jaeger, Result,
     jaeger::{Query, Span, Trace},
 };
 use tokio::time::{Instant, sleep};
 
-use crate::{authenticator, collector::Collector, options::Options, workload::Step};
+use crate::{collector::Collector, options::Options, workload::Step};
 
 /// Where the spans go.
 pub(crate) enum Traces {
@@ -122,5 +122,5 @@ fn is_complete(trace: &Trace) -> bool {
     let any = |matches: &dyn Fn(&Span) -> bool| trace.spans.iter().any(matches);
     let root = any(&|span| span.parent.is_none());
     let connects = any(&|span| span.name.starts_with("connect "));
-    root && (!connects || any(&|span| span.service == authenticator::SERVICE))
+    root && (!connects || any(&|span| span.service == Authenticator::SERVICE))
 }

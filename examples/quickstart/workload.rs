@@ -2,9 +2,9 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use approzium_peers::{Error, Postgres, Process, Result, Stop};
+use approzium_peers::{Authenticator, Error, Postgres, Process, Result, Stop};
 
-use crate::{authenticator::Authenticator, database};
+use crate::database;
 
 /// A pod, and the IAM role that it runs under.
 pub(crate) struct Pod {

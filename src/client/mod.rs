@@ -148,6 +148,11 @@ impl AuthClient {
         self.session(deadline).await
     }
 
+    /// Whether a handshake would find a session that lasts.
+    pub(crate) fn has_session(&self) -> bool {
+        self.0.sessions.has_one()
+    }
+
     /// The session alone: a phase of a connect that has its own span. [`handshake`](Self::handshake)
     /// would make it too.
     pub(crate) async fn session(&self, deadline: Instant) -> Result<()> {

@@ -105,6 +105,11 @@ impl Sessions {
         lock(&self.state).iam_arn.clone()
     }
 
+    /// Whether there is one that is still good.
+    pub(super) fn has_one(&self) -> bool {
+        self.current().is_some()
+    }
+
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
     }

@@ -14,9 +14,10 @@
 use std::{
     borrow::Cow,
     future::Future,
+    mem,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -28,7 +29,7 @@ use ::opentelemetry::{
 
 use super::{
     attributes as key,
-    connection::{Identity, Server, find_place, peer, place, shared},
+    connection::{Identity, Server, connection_number, find_place, peer, place, shared},
     is_enabled, parent, tracer,
 };
 use crate::error::{Error, Kind};
@@ -98,14 +99,21 @@ impl ConnectSpan {
     /// Who connected, as soon as the Authenticator said so.
     pub(crate) fn identify(&self, identity: &Identity<'_>) {
         if let Some(span) = &self.0 {
-            span.context.span().set_attributes(identity.attributes());
+            span.set(identity.attributes());
+        }
+    }
+
+    /// The number that the connection has among its client's.
+    pub(crate) fn counted(&self, number: u64) {
+        if let Some(span) = &self.0 {
+            span.set([connection_number(number)]);
         }
     }
 
     /// The address that is being dialled; with several, the last one stays.
     pub(crate) fn dialled(&self, address: SocketAddr) {
         if let Some(span) = &self.0 {
-            span.context.span().set_attributes(peer(address));
+            span.set(peer(address));
         }
     }
 
@@ -174,6 +182,9 @@ impl PhaseSpan {
 #[derive(Debug)]
 struct OpenSpan {
     context: Context,
+    /// What became known since the start, written at the end: a second attempt, or a second
+    /// address, knows better, and the SDK would keep both.
+    late: Mutex<Vec<KeyValue>>,
     ended: AtomicBool,
 }
 
@@ -190,52 +201,60 @@ impl OpenSpan {
         let span = tracer().build_with_context(builder, parent);
         OpenSpan {
             context: parent.with_span(span),
+            late: Mutex::default(),
             ended: AtomicBool::new(false),
+        }
+    }
+
+    fn set(&self, attributes: impl IntoIterator<Item = KeyValue>) {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        for attribute in attributes {
+            match late.iter_mut().find(|known| known.key == attribute.key) {
+                Some(known) => *known = attribute,
+                None => late.push(attribute),
+            }
         }
     }
 
     /// Adds the place, which may have become known since the start.
     fn locate(&self) {
-        if !self.ended.load(Ordering::Acquire)
-            && let Some(place) = place()
-        {
-            self.context.span().set_attributes(place);
-        }
+        self.set(place().unwrap_or_default());
     }
 
     fn end(&self) {
-        if !self.ended.swap(true, Ordering::AcqRel) {
-            self.context.span().end();
-        }
+        self.end_as(Status::Unset);
     }
 
     fn fail(&self, error: &Error) {
+        self.set([
+            KeyValue::new(key::ERROR_TYPE, error_type(error)),
+            KeyValue::new(key::HOP, error.hop().as_str()),
+        ]);
+        let sqlstate = error.sqlstate();
+        self.set(sqlstate.map(|sqlstate| shared(key::DB_RESPONSE_STATUS_CODE, sqlstate)));
+        let request_id = error.request_id();
+        self.set(request_id.map(|request_id| shared(key::REQUEST_ID, request_id)));
+        self.end_as(Status::error(error.to_string()));
+    }
+
+    fn end_as(&self, status: Status) {
         if self.ended.swap(true, Ordering::AcqRel) {
             return;
         }
+        let late = mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
         let span = self.context.span();
-        span.set_attribute(KeyValue::new(key::ERROR_TYPE, error_type(error)));
-        span.set_attribute(KeyValue::new(key::HOP, error.hop().as_str()));
-        if let Some(sqlstate) = error.sqlstate() {
-            span.set_attribute(shared(key::DB_RESPONSE_STATUS_CODE, sqlstate));
-        }
-        if let Some(request_id) = error.request_id() {
-            span.set_attribute(shared(key::REQUEST_ID, request_id));
-        }
-        span.set_status(Status::error(error.to_string()));
+        span.set_attributes(late);
+        span.set_status(status);
         span.end();
     }
 }
 
 impl Drop for OpenSpan {
     fn drop(&mut self) {
-        if self.ended.swap(true, Ordering::AcqRel) {
-            return;
+        if !self.ended.load(Ordering::Acquire) {
+            self.set([KeyValue::new(key::ERROR_TYPE, key::CANCELLED)]);
+            self.end_as(Status::error(key::CANCELLED));
         }
-        let span = self.context.span();
-        span.set_attribute(KeyValue::new(key::ERROR_TYPE, key::CANCELLED));
-        span.set_status(Status::error(key::CANCELLED));
-        span.end();
     }
 }
 
@@ -294,6 +313,11 @@ mod tests {
         connect.identify(&Identity {
             authenticated: true,
             iam_arn: Some("arn:aws:sts::1:assumed-role/checkout/i"),
+            request_id: Some("7e"),
+            ..Identity::default()
+        });
+        // The database said no, and a second attempt was let in by another request.
+        connect.identify(&Identity {
             request_id: Some("7f"),
             ..Identity::default()
         });
@@ -314,6 +338,11 @@ mod tests {
             ("approzium.request_id", "7f"),
         ] {
             assert_eq!(attribute(&connect, key).as_deref(), Some(expected), "{key}");
+            let keys = connect
+                .attributes
+                .iter()
+                .filter(|one| one.key.as_str() == key);
+            assert_eq!(keys.count(), 1, "{key}");
         }
     }
 

@@ -52,8 +52,8 @@ pub(crate) struct Identity<'a> {
     pub(crate) iam_arn: Option<&'a str>,
     pub(crate) authenticator_address: Option<&'a str>,
     pub(crate) request_id: Option<&'a str>,
-    /// Connections that the `AuthClient` had made, this one among them.
-    pub(crate) num_connections: u64,
+    /// Connections that the `AuthClient` had made, this one among them, once it is made.
+    pub(crate) num_connections: Option<u64>,
 }
 
 impl ConnectionInfo {
@@ -141,8 +141,7 @@ impl Identity<'_> {
         if let Some(request_id) = self.request_id {
             attributes.push(shared(key::REQUEST_ID, request_id));
         }
-        let connections = i64::try_from(self.num_connections).unwrap_or(i64::MAX);
-        attributes.push(KeyValue::new(key::NUM_CONNECTIONS, connections));
+        attributes.extend(self.num_connections.map(connection_number));
         attributes
     }
 }
@@ -157,6 +156,12 @@ pub(super) fn peer(address: SocketAddr) -> [KeyValue; 2] {
 /// A value that copies by counting references.
 pub(super) fn shared(key: &'static str, value: &str) -> KeyValue {
     KeyValue::new(key, Value::from(Arc::<str>::from(value)))
+}
+
+/// Connections that the `AuthClient` had made, this one among them.
+pub(super) fn connection_number(number: u64) -> KeyValue {
+    let number = i64::try_from(number).unwrap_or(i64::MAX);
+    KeyValue::new(key::NUM_CONNECTIONS, number)
 }
 
 /// `checkout` of `arn:aws:sts::123456789012:assumed-role/checkout/i-0abc`.
@@ -259,7 +264,7 @@ mod tests {
             iam_arn: Some("arn:aws:sts::123456789012:assumed-role/checkout/i-0abc"),
             authenticator_address: Some("authenticator.example:6000"),
             request_id: Some("7f"),
-            num_connections: 3,
+            num_connections: Some(3),
         };
         let info = ConnectionInfo::postgresql(&server(), &identity);
         let mut place = vec![KeyValue::new("approzium.iam_arn", "another")];

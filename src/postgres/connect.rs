@@ -266,6 +266,8 @@ impl Attempt<'_> {
             DialledAddress::Unix(_) => None,
         };
         let report = report.get();
+        let number = auth.count_connection();
+        self.span.counted(number);
         let info = ConnectionInfo::postgresql(
             &self.hosts.server(self.endpoint, peer),
             &Identity {
@@ -273,7 +275,7 @@ impl Attempt<'_> {
                 iam_arn: report.map(|report| report.iam_arn.as_str()),
                 authenticator_address: report.map(|_| auth.authenticator_address()),
                 request_id: report.map(|report| report.request_id.as_str()),
-                num_connections: auth.count_connection(),
+                num_connections: Some(number),
             },
         );
         let canceller = Canceller {

@@ -12,6 +12,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use approzium::attribution::{Attribution, Collector, CollectorBuilder};
 use opentelemetry::{KeyValue, Value};
 
+pub(crate) use servers::BlackHole;
+
 /// So generous that only a hang reaches it.
 const AMPLE: Duration = Duration::from_secs(60);
 

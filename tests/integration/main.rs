@@ -18,3 +18,4 @@ mod dev_mode;
 mod identity;
 mod opentelemetry;
 mod postgres;
+mod thread;

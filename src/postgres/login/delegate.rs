@@ -138,7 +138,7 @@ impl Delegate {
             iam_arn: Some(&report.iam_arn),
             authenticator_address: Some(self.auth.authenticator_address()),
             request_id: Some(&report.request_id),
-            num_connections: self.auth.num_connections(),
+            num_connections: None,
         });
         // A login opens one handshake, so that it is empty.
         let _ = self.report.set(report);
@@ -153,8 +153,10 @@ async fn open(
     deadline: Instant,
     span: &ConnectSpan,
 ) -> Result<Opened> {
-    let session = auth.session(deadline);
-    span.phase(Phase::Session).run(session).await?;
+    if !auth.has_session() {
+        let session = auth.session(deadline);
+        span.phase(Phase::Session).run(session).await?;
+    }
     let phase = span.phase(Phase::Challenge);
     let handshake = auth.handshake(target, deadline);
     match handshake.with_context(phase.context()).await {
@@ -166,7 +168,7 @@ async fn open(
                 iam_arn: auth.iam_arn().as_deref(),
                 authenticator_address: Some(auth.authenticator_address()),
                 request_id: None,
-                num_connections: auth.num_connections(),
+                num_connections: None,
             });
             phase.fail(&error);
             Err(error)

@@ -54,14 +54,14 @@ impl Recorded {
 }
 
 /// Accepts connections and never answers; counts them.
-pub(super) struct BlackHole {
+pub(crate) struct BlackHole {
     address: String,
     connections: Arc<AtomicUsize>,
     _server: JoinSet<()>,
 }
 
 impl BlackHole {
-    pub(super) async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let connections = Arc::new(AtomicUsize::new(0));
@@ -81,11 +81,11 @@ impl BlackHole {
         }
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.address
     }
 
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 }

@@ -28,6 +28,7 @@
     reason = "only tests, benches and the quickstart use this crate, and a test that fails should fail loudly"
 )]
 
+pub mod authenticator;
 pub mod cache;
 pub mod certificates;
 pub mod docker;
@@ -40,6 +41,7 @@ pub mod postgres;
 mod process;
 mod python;
 
+pub use authenticator::{Authenticator, Record};
 pub use certificates::{Authority, Certificate, Signature};
 pub use error::{Error, Result, skip};
 pub use jaeger::Jaeger;

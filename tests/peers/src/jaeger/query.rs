@@ -88,14 +88,25 @@ impl Query {
 
     /// One trace, if it has arrived.
     pub async fn trace(&self, id: &str) -> Result<Option<Trace>> {
+        let data = self.trace_data(id).await?;
+        let traces = data.as_ref().and_then(Value::as_array);
+        Ok(traces.and_then(|traces| traces.first()).map(trace))
+    }
+
+    /// One trace with all that Jaeger knows of it, if it has arrived, as JSON.
+    pub async fn trace_json(&self, id: &str) -> Result<Option<String>> {
+        let data = self.trace_data(id).await?;
+        Ok(data.as_ref().map(Value::to_string))
+    }
+
+    async fn trace_data(&self, id: &str) -> Result<Option<Value>> {
         let url = self.page(&format!("/api/traces/{id}"), &[]);
         let response = self.http.get(url.clone()).send().await;
         let response = response.map_err(|error| Error::failed(&url, error))?;
         if response.status() == reqwest::StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let data = data(&url, response).await?;
-        Ok(data.as_array().and_then(|traces| traces.first()).map(trace))
+        data(&url, response).await.map(Some)
     }
 
     /// The page of a search.

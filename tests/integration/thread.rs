@@ -1,0 +1,93 @@
+//! One thread through everything: an application in a process of its own, the Authenticator's
+//! binary, a PostgreSQL with SCRAM over TLS, and a Jaeger that is asked who ran what.
+
+mod application;
+mod attributes;
+mod collectors;
+mod spans;
+
+use std::{path::Path, process::Command, time::Duration};
+
+use approzium_peers::{Authenticator, Method, Postgres, Process, Record, Result, Rule, Stop};
+
+use application::Pod;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const USER: &str = "shop";
+const DATABASE: &str = "shop";
+/// Known to the database and the Authenticator alone.
+const PASSWORD: &str = "canary-5f2b8c9e-correct-horse";
+
+/// The database, the Authenticator, and where their applications' spans and its own go.
+struct House {
+    // The Authenticator goes before the database: fields are dropped in order.
+    authenticator: Authenticator,
+    postgres: Postgres,
+    folder: tempfile::TempDir,
+    otlp_endpoint: String,
+}
+
+impl House {
+    async fn open(otlp_endpoint: &str) -> Result<Self> {
+        let postgres = Postgres::builder()
+            .rule(Rule::host_ssl(USER, Method::ScramSha256).database(DATABASE))
+            .start()
+            .await?;
+        postgres.role(USER, PASSWORD, Method::ScramSha256).await?;
+        let make = format!("CREATE DATABASE {DATABASE} OWNER {USER}");
+        postgres.sql(&make).await?;
+        let table = format!("SET ROLE {USER}; CREATE TABLE orders (id int PRIMARY KEY, note text)");
+        postgres.sql_in(DATABASE, &table).await?;
+        let record = Record {
+            host: postgres.host(),
+            port: postgres.port(),
+            user: USER,
+            password: PASSWORD,
+            roles: &["checkout", "reporting"],
+        };
+        let program = Path::new(env!("CARGO_BIN_EXE_approzium"));
+        Ok(House {
+            authenticator: Authenticator::start(program, &[record], Some(otlp_endpoint)).await?,
+            postgres,
+            folder: tempfile::tempdir().unwrap(),
+            otlp_endpoint: otlp_endpoint.to_owned(),
+        })
+    }
+
+    /// Runs an application as a pod would, in nothing but the environment that its manifest gives,
+    /// to its end.
+    async fn run(&self, pod: &Pod) {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let test = format!("{}::{}", application::PATH, pod.application);
+        command
+            .args(["--ignored", "--exact", "--nocapture", &test])
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("DATABASE", self.connection_string())
+            .envs(self.authenticator.environment())
+            .env("AWS_PROFILE", pod.role)
+            .env("OTEL_SERVICE_NAME", application::SERVICE)
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", &self.otlp_endpoint)
+            .env("OTEL_RESOURCE_ATTRIBUTES", "service.version=1.2.3")
+            .env("K8S_CLUSTER_NAME", "eu")
+            .env("K8S_NAMESPACE_NAME", application::NAMESPACE)
+            .env("K8S_POD_NAME", pod.name)
+            .env("K8S_POD_UID", pod.uid);
+        let log = self.folder.path().join(format!("{}.log", pod.name));
+        let mut process = Process::start(pod.name, &mut command, Stop::Terminate, &log, None)
+            .expect("this test's own program");
+        let status = process.finish(PATIENCE).await.expect("an end");
+        let said = process.log();
+        assert!(status.success() && said.contains("1 passed"), "{said}");
+    }
+
+    fn connection_string(&self) -> String {
+        format!(
+            "host={} port={} user={USER} dbname={DATABASE} channel_binding=require sslrootcert={}",
+            self.postgres.host(),
+            self.postgres.port(),
+            self.postgres.ca_path().display()
+        )
+    }
+}
