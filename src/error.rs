@@ -262,15 +262,16 @@ impl fmt::Display for Error {
     }
 }
 
+/// In words, with its causes: this is what a `main` that returns it prints.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error")
-            .field("kind", &self.0.kind)
-            .field("hop", &self.0.hop)
-            .field("message", &self.0.message)
-            .field("request_id", &self.0.request_id)
-            .field("source", &self.0.source)
-            .finish()
+        write!(f, "{self}")?;
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            write!(f, "\n  caused by: {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }
 
@@ -294,6 +295,18 @@ mod tests {
             "handshake through the Authenticator: permission denied; ask for a record (request 7f)"
         );
         assert!(error.is_permission_denied() && !error.is_retryable());
+    }
+
+    #[test]
+    fn a_main_that_returns_it_prints_words_and_causes() {
+        let error = Error::configuration("no Authenticator is named")
+            .with_help("set APPROZIUM_ADDRESS")
+            .with_source(std::io::Error::other("nothing there"));
+        assert_eq!(
+            format!("{error:?}"),
+            "configuration: no Authenticator is named; set APPROZIUM_ADDRESS\n  \
+             caused by: nothing there"
+        );
     }
 
     #[test]
