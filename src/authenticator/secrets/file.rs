@@ -4,7 +4,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
@@ -16,6 +16,9 @@ use crate::{Error, Result};
 
 /// Larger than any list that a person keeps by hand.
 const MAX_FILE_SIZE: u64 = 16 << 20;
+
+/// Longer than the resolution of any file system's times.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// Records kept in a YAML file (`local_secrets_path`): a list of
 /// `{dbhost, dbport, dbuser, password, iam_arn | iam_arns}`, and per record what it may be used
@@ -46,6 +49,9 @@ enum Permissions {
 
 struct Loaded {
     stamp: Stamp,
+    /// The file was left alone for a while before it was read: file systems tell times only to
+    /// some milliseconds, and two edits in one of them have one stamp.
+    settled: bool,
     records: Vec<Arc<Record>>,
 }
 
@@ -87,9 +93,9 @@ impl LocalSecrets {
 }
 
 impl LocalSecrets {
-    async fn stamp(&self) -> Result<Stamp, Unavailable> {
+    async fn is_current(&self, loaded: &Loaded) -> Result<bool, Unavailable> {
         match tokio::fs::metadata(&self.path).await {
-            Ok(metadata) => Ok(Stamp::of(&metadata)),
+            Ok(metadata) => Ok(loaded.settled && Stamp::of(&metadata) == loaded.stamp),
             Err(error) => Err(self.unavailable(error)),
         }
     }
@@ -97,7 +103,7 @@ impl LocalSecrets {
     async fn read(&self, freshness: Freshness) -> Result<Arc<Loaded>, Unavailable> {
         let _reading = self.reading.lock().await;
         let loaded = self.loaded.load_full();
-        if freshness == Freshness::Usual && self.stamp().await? == loaded.stamp {
+        if freshness == Freshness::Usual && self.is_current(&loaded).await? {
             return Ok(loaded);
         }
         let (path, permissions) = (self.path.clone(), self.permissions);
@@ -124,7 +130,7 @@ impl Secrets for LocalSecrets {
         freshness: Freshness,
     ) -> Result<Vec<Arc<Record>>, Unavailable> {
         let mut loaded = self.loaded.load_full();
-        if freshness == Freshness::Reread || self.stamp().await? != loaded.stamp {
+        if freshness == Freshness::Reread || !self.is_current(&loaded).await? {
             loaded = self.read(freshness).await?;
         }
         Ok(loaded
@@ -151,6 +157,9 @@ impl Loaded {
         let yaml = Zeroizing::new(std::fs::read(path).map_err(|error| error.to_string())?);
         Ok(Loaded {
             stamp: Stamp::of(&metadata),
+            settled: metadata
+                .modified()
+                .is_ok_and(|modified| modified + SETTLING < SystemTime::now()),
             records: records(&yaml)?,
         })
     }
@@ -231,6 +240,20 @@ mod tests {
 
         write(&path, &record("other"), 0o600);
         assert_eq!(look().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn edits_of_one_length_in_one_moment_take_effect() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.yaml");
+        write(&path, &record("even"), 0o600);
+        let secrets = LocalSecrets::open(&path).unwrap();
+        for user in ["odd1", "even"].into_iter().cycle().take(20) {
+            write(&path, &record(user), 0o600);
+            let key = RecordKey::new("db", 5432, user);
+            let found = secrets.records(&key, Freshness::Usual).await.unwrap();
+            assert_eq!(found.len(), 1, "{user}");
+        }
     }
 
     #[test]
