@@ -58,8 +58,9 @@ pub(crate) async fn run(
             .arg(pod.service)
             .env("DATABASE_URL", database_url(postgres))
             .env("OTEL_SERVICE_NAME", pod.service)
-            .env("OTEL_EXPORTER_OTLP_ENDPOINT", otlp_endpoint)
-            .envs(authenticator.environment())
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", otlp_endpoint);
+        authenticator.lend_environment(&mut command);
+        command
             .env("AWS_PROFILE", pod.role)
             // What a pod's manifest hands to it by the downward API.
             .env("K8S_NAMESPACE_NAME", NAMESPACE)

@@ -19,6 +19,8 @@ pub struct Authenticator {
     server: Process,
     folder: tempfile::TempDir,
     environment: BTreeMap<String, String>,
+    /// Credentials of the real world, which would win over those of the file.
+    unset: Vec<String>,
 }
 
 /// Who may log in where, and with which password: what only the Authenticator is told.
@@ -85,12 +87,13 @@ impl Authenticator {
             &folder.path().join("authenticator.log"),
             Some(folder.path()),
         )?;
-        let mut environment = BTreeMap::new();
+        let (mut environment, mut unset) = (BTreeMap::new(), Vec::new());
         let ready = async || {
             let Ok(written) = std::fs::read_to_string(dev.join("env")) else {
                 return false;
             };
             environment = exports(&written);
+            unset = unsets(&written);
             match environment.get("APPROZIUM_ADDRESS") {
                 Some(address) => tokio::net::TcpStream::connect(address).await.is_ok(),
                 None => false,
@@ -101,6 +104,7 @@ impl Authenticator {
             server,
             folder,
             environment,
+            unset,
         })
     }
 
@@ -108,6 +112,14 @@ impl Authenticator {
     /// own, chosen by `AWS_PROFILE`.
     pub fn environment(&self) -> &BTreeMap<String, String> {
         &self.environment
+    }
+
+    /// Gives a program this environment, as a shell that sources the file `env` would.
+    pub fn lend_environment(&self, command: &mut Command) {
+        for name in &self.unset {
+            command.env_remove(name);
+        }
+        command.envs(&self.environment);
     }
 
     /// Its address, `host:port`.
@@ -181,4 +193,13 @@ fn exports(file: &str) -> BTreeMap<String, String> {
         Some((name.to_owned(), value.trim_matches(['\'', '"']).to_owned()))
     });
     lines.collect()
+}
+
+/// The names of the lines `unset NAME…`.
+fn unsets(file: &str) -> Vec<String> {
+    file.lines()
+        .filter_map(|line| line.strip_prefix("unset "))
+        .flat_map(str::split_whitespace)
+        .map(str::to_owned)
+        .collect()
 }
