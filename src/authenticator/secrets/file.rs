@@ -246,10 +246,16 @@ mod tests {
     async fn edits_of_one_length_in_one_moment_take_effect() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secrets.yaml");
-        write(&path, &record("even"), 0o600);
-        let secrets = LocalSecrets::open(&path).unwrap();
-        for user in ["odd1", "even"].into_iter().cycle().take(20) {
+        let tick = SystemTime::now();
+        let write = |user: &str| {
             write(&path, &record(user), 0o600);
+            let file = fs::File::options().append(true).open(&path).unwrap();
+            file.set_modified(tick).unwrap();
+        };
+        write("one");
+        let secrets = LocalSecrets::open(&path).unwrap();
+        for user in ["two", "one", "two"] {
+            write(user);
             let key = RecordKey::new("db", 5432, user);
             let found = secrets.records(&key, Freshness::Usual).await.unwrap();
             assert_eq!(found.len(), 1, "{user}");
