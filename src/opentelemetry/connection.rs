@@ -9,7 +9,10 @@ use std::{
 };
 
 use ::opentelemetry::{KeyValue, Value};
-use tokio::runtime::Handle;
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout_at},
+};
 
 use super::attributes as key;
 use crate::attribution;
@@ -82,8 +85,7 @@ impl ConnectionInfo {
 
     /// Every attribute that this connection's spans share.
     ///
-    /// The place is found out beside the connect, never waited for: spans have it as soon as it is
-    /// known.
+    /// The place is found out beside the connect: spans have it as soon as it is known.
     pub(super) fn attributes(&self) -> &[KeyValue] {
         if let Some(complete) = self.complete.get() {
             return complete;
@@ -180,6 +182,17 @@ pub(super) fn place() -> Option<Vec<KeyValue>> {
         find_place();
     }
     Some(known?.span_attributes())
+}
+
+/// Waits until spans can say where they come from, so that a connection's first query says it too.
+///
+/// It was begun with the connect, and takes no longer than attribution's own budget: this costs the
+/// first connect of a process at most that, and the others nothing.
+pub(crate) async fn place_known(deadline: Instant) {
+    if super::is_enabled() && attribution::known().is_none() {
+        // Late is no failure: later spans have it.
+        let _ = timeout_at(deadline, attribution::current()).await;
+    }
 }
 
 /// Finds out beside everything else what this process runs on, once.

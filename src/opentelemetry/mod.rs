@@ -64,7 +64,7 @@ use ::opentelemetry::{
 };
 
 pub(crate) use connect::{ConnectSpan, Phase, PhaseSpan};
-pub(crate) use connection::{ConnectionInfo, Identity, Server};
+pub(crate) use connection::{ConnectionInfo, Identity, Server, place_known};
 pub(crate) use query::{Failure, QuerySpan};
 
 static ENABLED: AtomicBool = AtomicBool::new(false);

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     AuthClient, Error, Hop, Result,
     error::Kind,
-    opentelemetry::{ConnectSpan, ConnectionInfo, Identity, Server},
+    opentelemetry::{ConnectSpan, ConnectionInfo, Identity, Server, place_known},
 };
 
 /// A session, and what moves its bytes.
@@ -46,7 +46,10 @@ pub(super) async fn connect(config: &Config, auth: &AuthClient) -> Result<(Clien
     let mut left = endpoints.len();
     for endpoint in &endpoints {
         match hosts.endpoint(endpoint, share(deadline, left)).await {
-            Ok(session) => return Ok(session),
+            Ok(session) => {
+                place_known(deadline).await;
+                return Ok(session);
+            }
             Err(error) => keep(&mut failed, error)?,
         }
         left -= 1;
