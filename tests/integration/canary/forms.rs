@@ -39,11 +39,13 @@ impl Needles {
     /// Whatever can be made of a password without a database's challenge, and takes its place:
     ///
     /// - the password itself;
-    /// - MD5(password ‖ user), with which every MD5 challenge is answered.
+    /// - MD5(password ‖ user), with which every MD5 challenge is answered;
+    /// - HMAC under the password before its message, by which every salt has its SaltedPassword.
     pub(super) fn password(self, role: &str, password: &str) -> Self {
         let digest = Md5::digest(format!("{password}{role}"));
         self.secret(&format!("{role}'s password"), password.as_bytes())
             .secret(&format!("{role}'s MD5 form"), &digest)
+            .hmac_key(&format!("{role}'s password"), password.as_bytes())
     }
 
     /// The keys of a password for one salt:
@@ -56,36 +58,55 @@ impl Needles {
     pub(super) fn keys(self, role: &str, password: &str, verifier: &Verifier) -> Self {
         let salted_password = verifier.salted_password(password);
         let client_key = hmac(&salted_password, b"Client Key");
-        self.secret(&format!("{role}'s SaltedPassword"), &salted_password)
-            .secret(&format!("{role}'s ClientKey"), &client_key)
-            .secret(
-                &format!("{role}'s StoredKey"),
-                &Sha256::digest(client_key.as_slice()),
-            )
-            .secret(
-                &format!("{role}'s ServerKey"),
-                &hmac(&salted_password, b"Server Key"),
-            )
+        let stored_key = Sha256::digest(client_key.as_slice());
+        let server_key = hmac(&salted_password, b"Server Key");
+        let name = |key| format!("{role}'s {key}");
+        self.secret(&name("ClientKey"), &client_key)
+            .secret(&name("SaltedPassword"), &salted_password)
+            .hmac_key(&name("SaltedPassword"), &salted_password)
+            .secret(&name("StoredKey"), &stored_key)
+            .hmac_key(&name("StoredKey"), &stored_key)
+            .secret(&name("ServerKey"), &server_key)
+            .hmac_key(&name("ServerKey"), &server_key)
+    }
+
+    /// What HMAC-SHA-256 makes of a key, which is as good as the key: its two pads (RFC 2104), and
+    /// the states of SHA-256 after them.
+    fn hmac_key(mut self, name: &str, key: &[u8]) -> Self {
+        for (pad, filler) in [("inner", 0x36), ("outer", 0x5c)] {
+            let mut block = [filler; 64];
+            for (padded, byte) in block.iter_mut().zip(key) {
+                *padded ^= byte;
+            }
+            let mut state = INITIAL_STATE;
+            sha2::block_api::compress256(&mut state, &[block]);
+            let state: Vec<u8> = state.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            self.add(name, &format!("HMAC's {pad} pad"), &block[..key.len()]);
+            self.add(name, &format!("HMAC's {pad} state"), &state);
+        }
+        self
     }
 
     /// Any bytes.
     pub(super) fn secret(mut self, name: &str, secret: &[u8]) -> Self {
         for (form, bytes) in forms(secret) {
-            let (first, second) = bytes.split_at(bytes.len() / 2);
-            for (half, bytes) in [("first", first), ("second", second)] {
-                assert!(bytes.len() >= 8, "{name}: too short to be told from chance");
-                let start = [bytes[0], bytes[1]];
-                self.starts
-                    .entry(start)
-                    .or_default()
-                    .push(self.needles.len());
-                self.needles.push(Needle {
-                    what: format!("{name}, {form}, {half} half"),
-                    bytes: bytes.to_vec(),
-                });
-            }
+            self.add(name, &form, &bytes);
         }
         self
+    }
+
+    fn add(&mut self, name: &str, form: &str, bytes: &[u8]) {
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        for (half, bytes) in [("first", first), ("second", second)] {
+            assert!(bytes.len() >= 8, "{name}: too short to be told from chance");
+            let start = [bytes[0], bytes[1]];
+            let index = self.needles.len();
+            self.starts.entry(start).or_default().push(index);
+            self.needles.push(Needle {
+                what: format!("{name}, {form}, {half} half"),
+                bytes: bytes.to_vec(),
+            });
+        }
     }
 
     /// Which of them are in there.
@@ -177,6 +198,18 @@ impl Verifier {
         key
     }
 }
+
+/// FIPS 180-4, section 5.3.3.
+const INITIAL_STATE: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
 
 fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     let mac = Hmac::<Sha256>::new_from_slice(key).unwrap();

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    io,
     os::unix::fs::FileExt as _,
     sync::{
         Arc,
@@ -148,14 +147,4 @@ impl Watch {
         self.enough.store(true, Ordering::Relaxed);
         self.searching.join().expect("the search did not panic")
     }
-}
-
-/// The soft and hard limit of core files.
-pub(super) fn core_limits(process: u32) -> io::Result<Vec<String>> {
-    let limits = std::fs::read_to_string(format!("/proc/{process}/limits"))?;
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max core file size"));
-    let words = line.unwrap_or_default().split_ascii_whitespace();
-    Ok(words.take(2).map(str::to_owned).collect())
 }
