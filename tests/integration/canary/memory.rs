@@ -100,7 +100,9 @@ impl Memory {
     }
 
     fn mappings(&self) -> Vec<Mapping> {
-        let table = std::fs::read_to_string(format!("/proc/{}/maps", self.process)).unwrap();
+        // None of a process that has ended.
+        let table = std::fs::read_to_string(format!("/proc/{}/maps", self.process));
+        let table = table.unwrap_or_default();
         table.lines().filter_map(Mapping::parse).collect()
     }
 }
