@@ -1,7 +1,8 @@
 //! Bytes that must not be seen: wiped when dropped, redacted when printed.
 //!
 //! Wiping is best effort. It covers the buffers that this library owns, not copies that a kernel,
-//! an allocator or a library below it made.
+//! an allocator or a library below it made. The `approzium` binary also wipes whatever its allocator
+//! takes back.
 
 use std::fmt;
 

@@ -9,7 +9,7 @@ mod memory;
 mod process;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -167,32 +167,46 @@ async fn a_driver_with_a_password_is_caught(
     Ok(())
 }
 
-/// How the Authenticator's memory differs from the least that it can do with: the password of every
-/// record, and the keys of the login that a database confirmed. What else was on the way to them
-/// may lie around for ever, in buffers and stacks of others; that it is gone cannot be promised,
-/// but it is so.
-fn left_in_the_authenticator(authenticator: &Authenticator, needles: &Needles) -> BTreeSet<String> {
+/// How the Authenticator's memory differs from the least that it can do with: each record's
+/// password, and the keys of the login that a database confirmed, all of them once. What else was on
+/// the way to them lies in buffers and stacks of others; that it is gone cannot be promised, but it
+/// is so.
+fn left_in_the_authenticator(authenticator: &Authenticator, needles: &Needles) -> Vec<String> {
     let Ok(memory) = Memory::of(authenticator.id()) else {
         // Only who may trace any process can read it: see `hardening`.
-        return BTreeSet::new();
+        return Vec::new();
     };
-    let needed: BTreeSet<String> = [
-        "app's password",
-        "app's ClientKey",
-        "app's StoredKey",
-        "app's ServerKey",
-        "mistaken (wrong)'s password",
-        "old's password",
+    let needed: BTreeMap<String, usize> = [
+        ("app's password", 1),
+        ("app's ClientKey", 1),
+        ("app's StoredKey", 1),
+        ("app's ServerKey", 1),
+        ("mistaken (wrong)'s password", 1),
+        // Two records have it.
+        ("old's password", 2),
     ]
     .iter()
-    .flat_map(|name| ["first", "second"].map(|half| format!("{name}, as it is, {half} half")))
+    .flat_map(|(name, copies)| {
+        ["first", "second"].map(|half| (format!("{name}, as it is, {half} half"), *copies))
+    })
     .collect();
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let held: BTreeSet<String> = memory.search(needles).0.into_keys().collect();
+        let finds = memory.search(needles).0.into_iter();
+        let held: BTreeMap<String, usize> =
+            finds.map(|(what, places)| (what, places.len())).collect();
+        if held == needed {
+            return Vec::new();
+        }
         // The outcome of a login may still be under way.
-        if held == needed || Instant::now() > deadline {
-            return &held ^ &needed;
+        if Instant::now() > deadline {
+            let differs = |(what, copies): &(&String, &usize)| needed.get(*what) != Some(*copies);
+            let found = held.iter().filter(differs);
+            let missed = needed.keys().filter(|what| !held.contains_key(*what));
+            return found
+                .map(|(what, copies)| format!("{what}: {copies} copies"))
+                .chain(missed.map(|what| format!("{what}: not there")))
+                .collect();
         }
     }
 }
