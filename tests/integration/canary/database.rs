@@ -1,0 +1,141 @@
+//! A database whose passwords are known here, and nowhere else but in the Authenticator's records.
+
+use approzium_peers::{Method, Postgres, Result, Rule};
+
+use super::{
+    authenticator::Record,
+    forms::{Needles, Verifier},
+};
+
+/// What each role of the database has for a password, and what else somebody might type.
+pub(super) struct Passwords {
+    /// Asked for SCRAM.
+    pub(super) app: String,
+    /// Asked for MD5.
+    pub(super) old: String,
+    /// Of a role whose record holds the wrong one.
+    pub(super) mistaken: String,
+    pub(super) wrong: String,
+    /// In a connection string, where it has no place.
+    pub(super) typed: String,
+}
+
+impl Passwords {
+    pub(super) fn random() -> Self {
+        Passwords {
+            app: random(),
+            old: random(),
+            mistaken: random(),
+            wrong: random(),
+            typed: random(),
+        }
+    }
+}
+
+/// A database with four roles.
+pub(super) async fn database(passwords: &Passwords) -> Result<Postgres> {
+    let postgres = Postgres::builder()
+        .rule(Rule::host("old", Method::Md5))
+        .rule(Rule::host("unlisted", Method::Md5))
+        .rule(Rule::host("all", Method::ScramSha256))
+        .start()
+        .await?;
+    for (role, password, stored) in [
+        ("app", &passwords.app, Method::ScramSha256),
+        ("old", &passwords.old, Method::Md5),
+        ("unlisted", &passwords.old, Method::Md5),
+        ("mistaken", &passwords.mistaken, Method::ScramSha256),
+    ] {
+        postgres.role(role, password, stored).await?;
+    }
+    Ok(postgres)
+}
+
+/// What the Authenticator is given.
+pub(super) fn records<'a>(postgres: &Postgres, passwords: &'a Passwords) -> [Record<'a>; 4] {
+    let record = |user, password, methods| Record {
+        port: postgres.port(),
+        user,
+        password,
+        methods,
+    };
+    let scram = "scram-sha-256, scram-sha-256-plus";
+    [
+        record("app", &passwords.app, scram),
+        record("old", &passwords.old, "md5"),
+        record("unlisted", &passwords.old, scram),
+        record("mistaken", &passwords.wrong, scram),
+    ]
+}
+
+/// Where logins succeed: with and without channel binding, and with MD5.
+pub(super) fn databases(postgres: &Postgres) -> String {
+    [
+        string(postgres, "app", ""),
+        string(postgres, "app", "channel_binding=disable"),
+        string(postgres, "old", ""),
+    ]
+    .join("\n")
+}
+
+/// Where they do not: a wrong password in the record, MD5 that no record allows, no record, a
+/// password in the string.
+pub(super) fn refused(postgres: &Postgres, passwords: &Passwords) -> String {
+    [
+        string(postgres, "mistaken", ""),
+        string(postgres, "unlisted", ""),
+        string(postgres, "nobody", ""),
+        string(postgres, "app", &format!("password={}", passwords.typed)),
+    ]
+    .join("\n")
+}
+
+/// A connection string.
+pub(super) fn string(postgres: &Postgres, user: &str, more: &str) -> String {
+    let root = match more {
+        "sslmode=disable" => String::new(),
+        _ => format!("sslrootcert='{}'", postgres.ca_path().display()),
+    };
+    format!(
+        "host={} port={} user={user} dbname=postgres {root} {more}",
+        postgres.host(),
+        postgres.port()
+    )
+}
+
+/// Everything that only the Authenticator may have.
+pub(super) async fn needles(postgres: &Postgres, passwords: &Passwords) -> Needles {
+    let stored = async |role: &str| {
+        let query = format!("SELECT rolpassword FROM pg_authid WHERE rolname = '{role}'");
+        let rows = postgres.sql(&query).await.unwrap();
+        rows[0][0].clone().unwrap()
+    };
+    let app = Verifier::parse(&stored("app").await);
+    let mistaken = Verifier::parse(&stored("mistaken").await);
+    app.assert_is_of(&passwords.app);
+    mistaken.assert_is_of(&passwords.mistaken);
+    let needles = Needles::default()
+        .password("app", &passwords.app)
+        .keys("app", &passwords.app, &app)
+        .password("old", &passwords.old)
+        .password("mistaken", &passwords.mistaken)
+        .keys("mistaken", &passwords.mistaken, &mistaken)
+        .password("mistaken (wrong)", &passwords.wrong)
+        .keys("mistaken (wrong)", &passwords.wrong, &mistaken);
+    let md5 = stored("old").await;
+    let found = needles.found_in(md5.as_bytes());
+    assert!(
+        found.contains("old's MD5 form, lower hex, first half"),
+        "{md5}: {found:?}"
+    );
+    needles
+}
+
+/// 40 letters and digits, which look the same however they are quoted.
+fn random() -> String {
+    let mut bytes = [0; 40];
+    getrandom::fill(&mut bytes).unwrap();
+    let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let pick = |byte: &u8| char::from(letters[usize::from(*byte) % letters.len()]);
+    bytes.iter().map(pick).collect()
+}
