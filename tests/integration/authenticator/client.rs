@@ -1,21 +1,31 @@
 //! A client of the protocol that can also do everything wrong.
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use approzium::{
     identity::aws::Signer,
     wire::scram::{self, Keys},
 };
+use approzium_peers::Certificate;
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use sha2::{Digest, Sha256};
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::{net::TcpSocket, sync::mpsc};
 use tokio_rustls::TlsConnector;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming, metadata::MetadataValue, transport::Channel};
+use tonic::{
+    Code, Status, Streaming,
+    metadata::{KeyAndValueRef, MetadataMap, MetadataValue},
+    transport::Channel,
+};
 
 use super::process::{Dev, PASSWORD};
 
@@ -24,11 +34,18 @@ use super::process::{Dev, PASSWORD};
 pub(crate) mod v2 {
     tonic::include_proto!("approzium.v2");
 
-    impl std::fmt::Debug for AwsProof {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("AwsProof")
-        }
+    /// What holds a secret is named, no more.
+    macro_rules! named {
+        ($($message:ty),+) => {$(
+            impl std::fmt::Debug for $message {
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str(stringify!($message))
+                }
+            }
+        )+};
     }
+    named!(AwsProof, HandshakeStart, Md5Response, ScramClientFinal);
+    named!(SessionGrant, outcome::Succeeded);
 }
 
 use v2::{
@@ -46,17 +63,40 @@ pub(crate) fn tls(authorities: &[u8]) -> rustls::ClientConfig {
     approzium_peers::certificates::client_configuration(&authorities)
 }
 
+/// The same, with a certificate to show.
+pub(crate) fn showing(mut tls: rustls::ClientConfig, own: &Certificate) -> rustls::ClientConfig {
+    let chain = CertificateDer::from_pem_slice(own.certificate_pem.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(own.key_pem.as_bytes()).unwrap();
+    let provider = tls.crypto_provider().clone();
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    let certified = rustls::sign::CertifiedKey::new(vec![chain], key);
+    tls.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(certified));
+    tls
+}
+
 /// A channel by TLS to 127.0.0.1.
 pub(crate) async fn channel(
+    address: &str,
+    tls: rustls::ClientConfig,
+) -> Result<Channel, tonic::transport::Error> {
+    channel_from(Ipv4Addr::UNSPECIFIED, address, tls).await
+}
+
+/// As [`channel`], from another address of this machine.
+pub(crate) async fn channel_from(
+    source: Ipv4Addr,
     address: &str,
     mut tls: rustls::ClientConfig,
 ) -> Result<Channel, tonic::transport::Error> {
     tls.alpn_protocols = vec![b"h2".to_vec()];
-    let (address, connector) = (address.to_owned(), TlsConnector::from(Arc::new(tls)));
+    let address: SocketAddr = address.parse().unwrap();
+    let connector = TlsConnector::from(Arc::new(tls));
     let dial = tower::service_fn(move |_: http::Uri| {
-        let (address, connector) = (address.clone(), connector.clone());
+        let connector = connector.clone();
         async move {
-            let stream = TcpStream::connect(address).await?;
+            let socket = TcpSocket::new_v4()?;
+            socket.bind((source, 0).into())?;
+            let stream = socket.connect(address).await?;
             let name = ServerName::try_from("127.0.0.1").unwrap();
             Ok::<_, std::io::Error>(TokioIo::new(connector.connect(name, stream).await?))
         }
@@ -138,17 +178,31 @@ impl Client {
 
     /// Opens a handshake stream and sends the start.
     pub(crate) async fn start(&self, start: v2::HandshakeStart) -> Handshake {
+        let handshake = self.silent().await.unwrap();
+        handshake.send(Request::Start(start)).await;
+        handshake
+    }
+
+    /// Opens a handshake stream and says nothing.
+    pub(crate) async fn silent(&self) -> Result<Handshake, Status> {
+        self.silent_with(MetadataMap::new()).await
+    }
+
+    /// As [`silent`](Self::silent), with headers of one's own.
+    pub(crate) async fn silent_with(&self, headers: MetadataMap) -> Result<Handshake, Status> {
         let (sender, receiver) = mpsc::channel(8);
-        let request = AuthenticateRequest {
-            message: Some(Request::Start(start)),
-        };
-        sender.send(request).await.unwrap();
-        let mut client = self.client.clone();
-        let response = client.authenticate(self.call(receiver)).await;
-        Handshake {
-            sender,
-            answers: response.unwrap().into_inner(),
+        let mut request = self.call(receiver);
+        for header in headers.iter() {
+            if let KeyAndValueRef::Ascii(name, value) = header {
+                request.metadata_mut().insert(name, value.clone());
+            }
         }
+        let response = self.client.clone().authenticate(request).await?;
+        Ok(Handshake {
+            sender,
+            headers: response.metadata().clone(),
+            answers: response.into_inner(),
+        })
     }
 
     /// As [`start`](Self::start), for a record of these tests; accepted.
@@ -168,10 +222,19 @@ pub(crate) struct Challenge {
 }
 
 impl Challenge {
-    pub(crate) async fn prove(mut self, proof: v2::AwsProof) -> Result<v2::SessionGrant, Status> {
+    pub(crate) async fn prove(self, proof: v2::AwsProof) -> Result<v2::SessionGrant, Status> {
+        self.prove_as("test/1", proof).await
+    }
+
+    /// As [`prove`](Self::prove), for a client that says it is of this version.
+    pub(crate) async fn prove_as(
+        mut self,
+        version: &str,
+        proof: v2::AwsProof,
+    ) -> Result<v2::SessionGrant, Status> {
         let proof = v2::SessionProof {
             proof: Some(session_proof::Proof::Aws(proof)),
-            client_version: "test/1".into(),
+            client_version: version.into(),
         };
         let message = Some(create_session_request::Message::Proof(proof));
         self.sender
@@ -187,6 +250,7 @@ impl Challenge {
 
 pub(crate) struct Handshake {
     pub(crate) sender: mpsc::Sender<AuthenticateRequest>,
+    headers: MetadataMap,
     pub(crate) answers: Streaming<AuthenticateResponse>,
 }
 
@@ -211,6 +275,24 @@ impl Handshake {
         match self.answers.message().await {
             Err(status) => status,
             Ok(message) => panic!("{message:?}"),
+        }
+    }
+
+    /// Everything that is said to the end of a stream that is refused.
+    pub(crate) async fn told(mut self) -> Told {
+        let mut messages = 0;
+        let status = loop {
+            match self.answers.message().await {
+                Ok(Some(_)) => messages += 1,
+                Ok(None) => panic!("it ended well"),
+                Err(status) => break status,
+            }
+        };
+        Told {
+            request_id: request_id(&status),
+            headers: comparable(&self.headers),
+            messages,
+            status: Refusal::from(&status),
         }
     }
 
@@ -349,4 +431,50 @@ pub(crate) async fn sign(
 pub(crate) fn request_id(status: &Status) -> String {
     let id = status.metadata().get("x-approzium-request-id");
     id.expect("a request id").to_str().unwrap().to_owned()
+}
+
+/// What a call that was refused told its caller, from the first byte to the last.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) request_id: String,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) messages: usize,
+    pub(crate) status: Refusal,
+}
+
+/// A status in all its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    pub(crate) details: Vec<u8>,
+    pub(crate) trailers: Vec<(String, Vec<u8>)>,
+}
+
+impl From<&Status> for Refusal {
+    fn from(status: &Status) -> Self {
+        Refusal {
+            code: status.code(),
+            message: status.message().to_owned(),
+            details: status.details().to_vec(),
+            trailers: comparable(status.metadata()),
+        }
+    }
+}
+
+/// All metadata, with what differs from call to call cut down to its length.
+fn comparable(metadata: &MetadataMap) -> Vec<(String, Vec<u8>)> {
+    let headers = metadata.clone().into_headers();
+    let mut all: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| {
+            let value = match name.as_str() {
+                "x-approzium-request-id" | "date" => vec![b'x'; value.len()],
+                _ => value.as_bytes().to_vec(),
+            };
+            (name.to_string(), value)
+        })
+        .collect();
+    all.sort();
+    all
 }

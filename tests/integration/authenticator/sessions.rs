@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime};
 use approzium::authenticator::{Authenticator, LocalSecrets, ServerTls, dev::DevSts};
 use approzium_peers::certificates::{Authority, Signature};
 use aws_credential_types::Credentials;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tonic::{Code, Status};
 
 use super::{
-    client::{Client, channel, credentials, request_id, sign, signer, signer_of, start, tls, v2},
+    client::{
+        Client, channel, credentials, request_id, showing, sign, signer, signer_of, start, tls, v2,
+    },
     process::{Dev, record, until, write_private},
 };
 
@@ -147,18 +148,7 @@ async fn a_token_is_bound_to_the_client_certificate_it_was_given_to() {
     };
     assert!(!answered, "without a certificate");
 
-    let shows = |name: &str| {
-        let certificate = authority.client(name);
-        let mut config = tls(authority.pem().as_bytes());
-        let chain = CertificateDer::from_pem_slice(certificate.certificate_pem.as_bytes());
-        let key = PrivateKeyDer::from_pem_slice(certificate.key_pem.as_bytes()).unwrap();
-        let provider = config.crypto_provider().clone();
-        let key = provider.key_provider.load_private_key(key).unwrap();
-        let certified = rustls::sign::CertifiedKey::new(vec![chain.unwrap()], key);
-        config.client_auth_cert_resolver =
-            std::sync::Arc::new(rustls::sign::SingleCertAndKey::from(certified));
-        config
-    };
+    let shows = |name: &str| showing(tls(authority.pem().as_bytes()), &authority.client(name));
     let ours = Client::over(channel(&address, shows("ours")).await.unwrap());
     let theirs = Client::over(channel(&address, shows("theirs")).await.unwrap());
     let checkout = signer_of(sts.identity("checkout").unwrap().credentials()).await;
