@@ -79,6 +79,8 @@ reasons! {
     TokenExpired = "token_expired",
     TokenOtherCertificate = "token_other_certificate",
 
+    /// A login was begun, and then nothing was said.
+    StartTimeout = "start_timeout",
     MalformedMessage = "malformed_message",
     MalformedTarget = "malformed_target",
     UnsupportedSystem = "unsupported_system",

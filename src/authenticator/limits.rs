@@ -35,10 +35,16 @@ pub struct Limits {
     pub max_iterations: u32,
     /// How long a TLS handshake may take, and a client be silent before its first message: 10 s.
     pub handshake_timeout: Duration,
+    /// How long a client may take to prove who it is, and so for how long a nonce is good: 60 s, and
+    /// never more.
+    pub proof_timeout: Duration,
     /// How long an accepted client may take to bring the database's challenge, or its outcome:
     /// 60 s.
     pub challenge_timeout: Duration,
 }
+
+/// The longest that a nonce is good for.
+pub(crate) const MAX_PROOF_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Default for Limits {
     fn default() -> Self {
@@ -53,6 +59,7 @@ impl Default for Limits {
             min_iterations: 4_096,
             max_iterations: 100_000,
             handshake_timeout: Duration::from_secs(10),
+            proof_timeout: MAX_PROOF_TIMEOUT,
             challenge_timeout: Duration::from_secs(60),
         }
     }

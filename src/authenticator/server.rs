@@ -21,7 +21,7 @@ use super::{
 use crate::{
     Error, Result,
     error::printable,
-    identity::aws::{Audiences, Skew, Verifier},
+    identity::aws::{Audiences, Skew, Verifier, is_audience},
     proto::v2::authenticator_server::AuthenticatorServer,
 };
 
@@ -119,8 +119,9 @@ impl AuthenticatorBuilder {
         self
     }
 
-    /// The names that it answers to: proofs must be signed for one of them. Default: the names of
-    /// its certificate and its address.
+    /// The names that it answers to: proofs must be signed for one of them, letter by letter.
+    /// Applications sign for the name that they dial, in lower case, unless they are told another.
+    /// Default: the names of its certificate, in lower case, and its address.
     pub fn audiences<I>(mut self, names: I) -> Self
     where
         I: IntoIterator,
@@ -256,6 +257,12 @@ impl AuthenticatorBuilder {
         if self.plaintext && ip.is_loopback() {
             names.push("localhost".to_owned());
         }
+        // Clients sign for what they dial, and names of DNS have no case: they take the lower one.
+        for name in &mut names {
+            name.make_ascii_lowercase();
+        }
+        // A certificate may carry names that cannot be dialled, too.
+        names.retain(|name| is_audience(name));
         names.sort();
         names.dedup();
         names

@@ -49,8 +49,13 @@ impl Address {
                 "its host is neither a DNS name nor an IP address",
             ));
         }
+        // An IPv6 address has many spellings; the Authenticator answers to the shortest.
+        let host = match host.parse::<IpAddr>() {
+            Ok(ip) => ip.to_string(),
+            Err(_) => host.to_ascii_lowercase(),
+        };
         Ok(Address {
-            host: host.to_ascii_lowercase(),
+            host,
             port,
             plaintext,
         })
@@ -145,6 +150,7 @@ mod tests {
             ("https://a.example:7000/", "a.example:7000", "a.example"),
             ("10.0.0.7:6001", "10.0.0.7:6001", "10.0.0.7"),
             ("[::1]", "[::1]:6001", "::1"),
+            ("[0:0::0:1]", "[::1]:6001", "::1"),
             ("[fd00::7]:7000", "[fd00::7]:7000", "fd00::7"),
         ] {
             let address = Address::parse(text).unwrap();

@@ -126,6 +126,7 @@ fn limits(layers: &Layers) -> Result<Limits> {
         min_iterations: layers.number("min_iterations", default.min_iterations)?,
         max_iterations: layers.number("max_iterations", default.max_iterations)?,
         handshake_timeout: layers.duration("handshake_timeout", default.handshake_timeout)?,
+        proof_timeout: default.proof_timeout,
         challenge_timeout: layers.duration("challenge_timeout", default.challenge_timeout)?,
     };
     for key in [

@@ -101,7 +101,7 @@ impl HandshakeCall {
     async fn answer(&mut self) -> Result<Answered, Refusal> {
         let limits = self.shared.limits.clone();
         let start = match self
-            .message(limits.handshake_timeout, Reason::MalformedMessage)
+            .message(limits.handshake_timeout, Reason::StartTimeout)
             .await?
         {
             Request::Start(start) => start,

@@ -4,7 +4,7 @@
 //! to strangers and costs a question to STS: it is bounded per address and in all, at a time and
 //! each second.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use time::OffsetDateTime;
 
@@ -12,7 +12,7 @@ use super::{Call, refusal::Refusal};
 use crate::{
     authenticator::{
         audit::{Decision, Reason},
-        limits::neighbourhood,
+        limits::{MAX_PROOF_TIMEOUT, neighbourhood},
         metrics::{Ending, Phase},
         token::Session,
     },
@@ -22,9 +22,6 @@ use crate::{
         create_session_request, create_session_response, session_proof,
     },
 };
-
-/// For how long a nonce is good.
-const PROOF_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Longer version strings are cut.
 const MAX_CLIENT_VERSION: usize = 100;
@@ -123,8 +120,9 @@ impl SessionCall {
     }
 
     async fn proof(&mut self) -> Result<SessionProof, Refusal> {
+        let within = self.shared.limits.proof_timeout.min(MAX_PROOF_TIMEOUT);
         let message = self
-            .next(PROOF_TIMEOUT, Reason::ProofTimeout)
+            .next(within, Reason::ProofTimeout)
             .await?
             .ok_or_else(Refusal::client_gone)?
             .message;
@@ -134,6 +132,12 @@ impl SessionCall {
                 Reason::UnexpectedMessage,
             ));
         };
+        if proof.client_version.chars().any(char::is_control) {
+            return Err(Refusal::invalid(
+                "the client's version has control characters",
+                Reason::MalformedMessage,
+            ));
+        }
         self.audit.client_version = proof
             .client_version
             .chars()
