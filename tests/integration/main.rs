@@ -18,4 +18,5 @@ mod dev_mode;
 mod identity;
 mod opentelemetry;
 mod postgres;
+mod rejections;
 mod thread;

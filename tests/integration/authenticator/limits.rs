@@ -6,7 +6,7 @@ use tokio::{io::AsyncReadExt, net::TcpStream};
 use tonic::Code;
 
 use super::{
-    client::{Client, credentials, request_id, sign, signer_of, start, v2},
+    client::{Client, credentials, request_id, sign, signer_of},
     process::{Dev, https, record, until},
 };
 
@@ -67,20 +67,6 @@ async fn who_says_nothing_is_not_waited_for() {
     let (mut handshake, id) = client.accepted(&token, "app").await;
     assert_eq!(handshake.refusal().await.code(), Code::DeadlineExceeded);
     assert_eq!(dev.reason(&id, "failed").await, "challenge_timeout");
-}
-
-#[tokio::test]
-async fn messages_are_bounded() {
-    let dev = Dev::start(&record("app", "")).await;
-    let client = Client::connect(&dev).await;
-    let huge = v2::HandshakeStart {
-        user: "x".repeat(100_000),
-        ..start("token", "app")
-    };
-    let refused = client.start(huge).await.refusal().await;
-    assert_eq!(refused.code(), Code::InvalidArgument);
-    let reason = dev.reason(&request_id(&refused), "denied").await;
-    assert_eq!(reason, "malformed_message");
 }
 
 #[tokio::test]

@@ -176,8 +176,10 @@ impl Dev {
             &path,
             "--grpc-port=0",
             "--http-port=0",
-            "--log-format=json",
         ];
+        if !more.iter().any(|flag| flag.starts_with("--log-format")) {
+            arguments.push("--log-format=json");
+        }
         arguments.extend(more);
         let mut command = command(&arguments);
         command.envs(variables.iter().copied());

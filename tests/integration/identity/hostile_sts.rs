@@ -246,6 +246,28 @@ async fn only_the_right_name_from_a_trusted_authority_is_asked() {
 }
 
 #[tokio::test]
+async fn with_fips_its_own_endpoint_is_asked() {
+    const FIPS_HOST: &str = "sts-fips.us-east-1.amazonaws.com";
+    let authority = Authority::default();
+    let good = Behaviour::Answer(answer(200, "text/xml", &document(ARN, "123456789012")));
+    let certificate = authority.server(&[FIPS_HOST]);
+    let sts = Sts::with_certificate(good, &authority, &certificate).await;
+    let verifier = sts.builder().fips(true).build().unwrap();
+    ask(&verifier, &proof().await).await.unwrap();
+    let requests = sts.requests();
+    let host = format!("\r\nhost: {FIPS_HOST}\r\n");
+    assert!(requests[0].contains(&host), "{requests:?}");
+
+    let elsewhere = AwsProof {
+        region: "eu-central-1".into(),
+        ..proof().await
+    };
+    let rejection = ask(&verifier, &elsewhere).await.unwrap_err();
+    assert_eq!(rejection.reason(), "region_unknown");
+    assert_eq!(sts.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn calls_at_once_are_bounded() {
     // One call: none other comes, however long it is waited for. Two: the second does come.
     for (bound, wait) in [

@@ -1,0 +1,267 @@
+//! How much anybody can ask for: more is a constant error, and costs nobody else anything.
+
+use std::{collections::HashMap, net::Ipv4Addr, time::Duration};
+
+use approzium::authenticator::Limits;
+use futures_util::future::join_all;
+use tonic::{
+    Code,
+    metadata::{MetadataMap, MetadataValue},
+};
+
+use super::{House, Log, dev_signer, dev_sts};
+use crate::authenticator::{
+    client::{
+        Client, Refusal, both, channel_from, request_id, start,
+        v2::{self, HandshakeStart, authenticate_request::Message as Request},
+    },
+    process::{record, until},
+};
+
+const MEGABYTE: usize = 1 << 20;
+
+/// Linux has all of 127.0.0.0/8; elsewhere there is one address to come from.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn sessions_in_the_making_are_few_for_one_address_and_in_all() {
+    let sts = dev_sts().await;
+    let (log, _recording) = Log::start();
+    let mut limits = Limits::default();
+    limits.unauthenticated = 3;
+    limits.unauthenticated_per_address = 2;
+    let house = House::start_with(sts.verifier(), &record("app", ""), |builder, _| {
+        builder.limits(limits)
+    })
+    .await;
+    let known = house.client().await;
+    let signer = dev_signer(&sts, "checkout").await;
+    let token = known.session(&signer).await.session_token;
+    let stranger = async |last: u8| {
+        let source = Ipv4Addr::new(127, 0, 0, last);
+        let channel = channel_from(source, &house.address(), house.tls()).await;
+        Client::over(channel.unwrap())
+    };
+    let (first, second, third) = (stranger(2).await, stranger(3).await, stranger(4).await);
+
+    let one = first.challenge().await.unwrap();
+    let _two = first.challenge().await.unwrap();
+    let for_one = first.challenge().await.map(drop).unwrap_err();
+    let _three = second.challenge().await.unwrap();
+    let in_all = third.challenge().await.map(drop).unwrap_err();
+    assert_eq!(for_one.code(), Code::ResourceExhausted);
+    assert_eq!(Refusal::from(&for_one), Refusal::from(&in_all));
+    for status in [for_one, in_all] {
+        let line = log.audit(&request_id(&status), "denied").await;
+        assert_eq!(line["reason"], "too_many_sessions");
+    }
+
+    // Who has a session is served; and a place that is given up is somebody else's.
+    known.accepted(&token, "app").await;
+    drop(one);
+    until("a place", async || third.challenge().await.ok()).await;
+    house.running.shutdown().await;
+}
+
+/// The nonce goes with its stream.
+#[tokio::test]
+async fn a_nonce_is_not_good_for_long() {
+    let sts = dev_sts().await;
+    let (log, _recording) = Log::start();
+    let mut limits = Limits::default();
+    limits.proof_timeout = Duration::from_millis(300);
+    let house = House::start_with(sts.verifier(), "", |builder, _| builder.limits(limits)).await;
+    let client = house.client().await;
+    let mut challenge = client.challenge().await.unwrap();
+    let status = challenge.answers.message().await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    let reason = log.reason(&request_id(&status), "failed").await;
+    assert_eq!(reason, "proof_timeout");
+    // Nobody reads any more what is sent now.
+    challenge.sender.closed().await;
+}
+
+#[tokio::test]
+async fn streams_on_which_nothing_is_said_end_and_keep_nobody_waiting() {
+    let sts = dev_sts().await;
+    let (log, _recording) = Log::start();
+    let mut limits = Limits::default();
+    limits.handshake_timeout = Duration::from_secs(1);
+    let house = House::start_with(sts.verifier(), &record("app", ""), |builder, _| {
+        builder.limits(limits)
+    })
+    .await;
+    let client = house.client().await;
+    let signer = dev_signer(&sts, "checkout").await;
+    let silent = join_all((0..100).map(|_| client.silent())).await;
+
+    let token = client.session(&signer).await.session_token;
+    client.accepted(&token, "app").await;
+
+    let mut first = None;
+    for handshake in silent {
+        let told = handshake.unwrap().told().await;
+        assert_eq!(told.status.code, Code::DeadlineExceeded);
+        assert_eq!(
+            log.reason(&told.request_id, "failed").await,
+            "start_timeout"
+        );
+        assert_eq!(told.status, *first.get_or_insert(told.status.clone()));
+    }
+}
+
+/// What is too long to be read at all, what is read and too long, and what the audit log says.
+#[tokio::test]
+async fn what_is_too_long_is_refused_alike_on_a_connection_that_goes_on() {
+    let sts = dev_sts().await;
+    let (log, _recording) = Log::start();
+    let house = House::start(sts.verifier(), &record("app", "")).await;
+    let client = house.client().await;
+    let signer = dev_signer(&sts, "checkout").await;
+    let token = client.session(&signer).await.session_token;
+
+    let x = |length: usize| "x".repeat(length);
+    let base = || start(&token, "app");
+    let keys = |number: usize| -> HashMap<String, String> {
+        (0..number).map(|n| (n.to_string(), x(1))).collect()
+    };
+    let one = |key: String, value: String| HashMap::from([(key, value)]);
+    let unreadable = (Code::InvalidArgument, "malformed_message");
+    let too_long = (Code::InvalidArgument, "malformed_target");
+    let changes: Vec<(HandshakeStart, (Code, &str))> = vec![
+        (with(base(), |s| s.host = x(MEGABYTE)), unreadable),
+        (with(base(), |s| s.user = x(MEGABYTE)), unreadable),
+        (with(base(), |s| s.database = x(MEGABYTE)), unreadable),
+        (with(base(), |s| s.session_token = x(MEGABYTE)), unreadable),
+        (
+            with(base(), |s| s.attribution = one(x(1), x(MEGABYTE))),
+            unreadable,
+        ),
+        (with(base(), |s| s.attribution = keys(100_000)), unreadable),
+        (with(base(), |s| s.host = x(256)), too_long),
+        (with(base(), |s| s.user = x(256)), too_long),
+        (with(base(), |s| s.database = x(256)), too_long),
+        (with(base(), |s| s.attribution = keys(65)), too_long),
+        (
+            with(base(), |s| s.attribution = one(x(257), x(1))),
+            too_long,
+        ),
+        (
+            with(base(), |s| s.attribution = one(x(1), x(257))),
+            too_long,
+        ),
+        (
+            with(base(), |s| s.session_token = x(60_000)),
+            (Code::Unauthenticated, "token_forged"),
+        ),
+    ];
+    let mut texts: HashMap<&str, Refusal> = HashMap::new();
+    for (start, (code, reason)) in changes {
+        let told = client.start(start).await.told().await;
+        assert_eq!(told.status.code, code, "{told:?}");
+        assert_eq!(log.reason(&told.request_id, "denied").await, reason);
+        assert!(told.status.message.len() < 100, "{told:?}");
+        if reason == "malformed_message" {
+            let first = texts.entry(reason).or_insert(told.status.clone());
+            assert_eq!(told.status, *first);
+        }
+    }
+    let most = with(base(), |s| {
+        s.database = x(255);
+        s.attribution = (0..64).map(|n| (format!("{n:0256}"), x(256))).collect();
+    });
+    client.start(most).await.answer().await.unwrap();
+}
+
+#[tokio::test]
+async fn proofs_and_challenges_that_are_too_long_are_refused() {
+    let sts = dev_sts().await;
+    let (log, _recording) = Log::start();
+    let house = House::start(
+        sts.verifier(),
+        &record("app", ", methods: [md5, scram-sha-256, scram-sha-256-plus]"),
+    )
+    .await;
+    let client = house.client().await;
+    let signer = dev_signer(&sts, "checkout").await;
+    let token = client.session(&signer).await.session_token;
+
+    for (length, code, reason) in [
+        (MEGABYTE, Code::InvalidArgument, "malformed_message"),
+        (8_193, Code::Unauthenticated, "proof_malformed"),
+    ] {
+        let proof = v2::AwsProof {
+            access_key_id: "ASIAIOSFODNN7EXAMPLE".into(),
+            security_token: "x".repeat(length),
+            ..v2::AwsProof::default()
+        };
+        let challenge = client.challenge().await.unwrap();
+        let status = challenge.prove(proof).await.unwrap_err();
+        assert_eq!(status.code(), code, "{status}");
+        assert_eq!(log.reason(&request_id(&status), "denied").await, reason);
+    }
+
+    let scram_start = |hash: usize, names: usize| {
+        let mut start = both(&vec![7; hash]);
+        start.mechanisms.extend(vec!["x".repeat(100); names]);
+        Request::ScramStart(start)
+    };
+    let md5 = |length| {
+        Request::Md5Challenge(v2::Md5Challenge {
+            salt: vec![1; length],
+        })
+    };
+    let server_first = |length| {
+        Request::ScramServerFirst(v2::ScramServerFirst {
+            message: vec![b'x'; length],
+        })
+    };
+    for (messages, reason) in [
+        (vec![scram_start(60_000, 0)], "malformed_challenge"),
+        (vec![scram_start(MEGABYTE, 0)], "malformed_message"),
+        (vec![scram_start(32, 10_000)], "malformed_message"),
+        (vec![md5(60_000)], "malformed_challenge"),
+        (vec![md5(MEGABYTE)], "malformed_message"),
+        (
+            vec![scram_start(32, 0), server_first(60_000)],
+            "malformed_challenge",
+        ),
+        (
+            vec![scram_start(32, 0), server_first(MEGABYTE)],
+            "malformed_message",
+        ),
+    ] {
+        let (mut handshake, id) = client.accepted(&token, "app").await;
+        let mut last = None;
+        for message in messages {
+            last = Some(handshake.ask(message).await);
+        }
+        let status = last.unwrap().unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        assert!(status.message().len() < 100, "{status}");
+        assert_eq!(log.reason(&id, "denied").await, reason);
+    }
+
+    // The connection that brought all this is as good as it was.
+    client.accepted(&token, "app").await;
+}
+
+#[tokio::test]
+async fn headers_are_bounded() {
+    let sts = dev_sts().await;
+    let house = House::start(sts.verifier(), &record("app", "")).await;
+    let client = house.client().await;
+    let signer = dev_signer(&sts, "checkout").await;
+    let token = client.session(&signer).await.session_token;
+    let mut headers = MetadataMap::new();
+    let long = "x".repeat(100_000);
+    headers.insert("x-long", MetadataValue::try_from(long).unwrap());
+    let refused = client.silent_with(headers).await;
+    assert!(refused.is_err());
+    let other = house.client().await;
+    other.accepted(&token, "app").await;
+}
+
+fn with(mut start: HandshakeStart, change: impl FnOnce(&mut HandshakeStart)) -> HandshakeStart {
+    change(&mut start);
+    start
+}
