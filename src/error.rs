@@ -160,6 +160,11 @@ impl Error {
         self.0.kind == Kind::Policy
     }
 
+    /// A peer broke its protocol, or asked for something that is not safe to do.
+    pub fn is_protocol(&self) -> bool {
+        self.0.kind == Kind::Protocol
+    }
+
     /// The budget of the operation ran out.
     pub fn is_timeout(&self) -> bool {
         self.0.kind == Kind::Timeout

@@ -37,7 +37,7 @@ async fn success_without_proof_is_none() {
                     [OK, READY].concat()
                 })
             },
-            is_protocol,
+            Error::is_protocol,
             "no server-first-message",
         ),
         (
@@ -48,7 +48,7 @@ async fn success_without_proof_is_none() {
                     _ => [OK, READY].concat(),
                 })
             },
-            is_protocol,
+            Error::is_protocol,
             "without having proved that it knows the password",
         ),
         (
@@ -64,7 +64,7 @@ async fn success_without_proof_is_none() {
                     .concat(),
                 })
             },
-            is_protocol,
+            Error::is_protocol,
             "did not prove that it knows the password",
         ),
         // A second challenge, after MD5 was answered.
@@ -76,7 +76,7 @@ async fn success_without_proof_is_none() {
                     OK.to_vec()
                 })
             },
-            is_protocol,
+            Error::is_protocol,
             "a second challenge",
         ),
         (
@@ -141,7 +141,7 @@ async fn nothing_that_came_before_tls_is_shown_or_believed() {
         "sslmode=require",
     )
     .await;
-    assert!(is_protocol(&error), "{error:?}");
+    assert!(error.is_protocol(), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +154,7 @@ async fn messages_are_bounded_in_length_and_number() {
     ];
     for script in cases {
         let error = refused(script, "sslmode=disable").await;
-        assert!(is_protocol(&error), "{error:?}");
+        assert!(error.is_protocol(), "{error:?}");
     }
 }
 
@@ -186,10 +186,6 @@ async fn a_database_that_goes_meanwhile_is_heard() {
     .await;
     assert_eq!(error.sqlstate(), Some("57P01"), "{error}");
     assert!(error.is_retryable());
-}
-
-fn is_protocol(error: &Error) -> bool {
-    format!("{error:?}").contains("kind: Protocol")
 }
 
 /// Connects to a server that follows the script.
