@@ -25,7 +25,7 @@ use forms::Needles;
 use memory::{Memory, Watch};
 use process::{Part, Running};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_password_stays_in_the_authenticator() {
