@@ -4,6 +4,7 @@ use std::{future::poll_fn, net::SocketAddr, pin::pin, sync::OnceLock, task::Poll
 
 use tokio::{
     net::{UnixStream, lookup_host},
+    sync::OnceCell,
     time::{Instant, timeout_at},
 };
 use tokio_postgres::{
@@ -39,7 +40,7 @@ pub(super) async fn connect(config: &Config, auth: &AuthClient) -> Result<(Clien
     let hosts = Hosts {
         config,
         auth,
-        tls: read_certificates(config).await?,
+        tls: OnceCell::new(),
         balance,
     };
     let mut failed = None;
@@ -61,7 +62,7 @@ pub(super) async fn connect(config: &Config, auth: &AuthClient) -> Result<(Clien
 struct Hosts<'a> {
     config: &'a Config,
     auth: &'a AuthClient,
-    tls: TlsPolicy,
+    tls: OnceCell<TlsPolicy>,
     balance: bool,
 }
 
@@ -87,7 +88,9 @@ impl Hosts<'_> {
         deadline: Instant,
         span: &ConnectSpan,
     ) -> Result<(Client, Connection)> {
-        let addresses = self.look_up(endpoint, deadline).await?;
+        // Each is done by a thread that may block, and neither needs the other.
+        let (tls, addresses) = tokio::join!(self.tls(), self.look_up(endpoint, deadline));
+        let (tls, addresses) = (tls?, addresses?);
         let mut failed = None;
         let mut left = addresses.len();
         for address in addresses {
@@ -95,6 +98,7 @@ impl Hosts<'_> {
                 hosts: self,
                 endpoint,
                 address,
+                tls,
                 span,
             };
             match attempt.twice_if_rotated(share(deadline, left)).await {
@@ -106,6 +110,11 @@ impl Hosts<'_> {
         Err(failed.unwrap_or_else(|| {
             failure::unreachable(&endpoint.name(), "the name has no address".to_owned())
         }))
+    }
+
+    async fn tls(&self) -> Result<&TlsPolicy> {
+        let read = || read_certificates(self.config);
+        self.tls.get_or_try_init(read).await
     }
 
     async fn look_up(&self, endpoint: &Endpoint, deadline: Instant) -> Result<Vec<DialledAddress>> {
@@ -151,6 +160,7 @@ struct Attempt<'a> {
     hosts: &'a Hosts<'a>,
     endpoint: &'a Endpoint,
     address: DialledAddress,
+    tls: &'a TlsPolicy,
     span: &'a ConnectSpan,
 }
 
@@ -252,7 +262,7 @@ impl Attempt<'_> {
 
     fn tls(&self) -> TlsPolicy {
         match &self.address {
-            DialledAddress::Tcp(_) => self.hosts.tls.clone(),
+            DialledAddress::Tcp(_) => self.tls.clone(),
             DialledAddress::Unix(_) => TlsPolicy::none(),
         }
     }
