@@ -25,12 +25,12 @@ use crate::{Error, Result};
 /// | key | values | default |
 /// |---|---|---|
 /// | `sslmode` | `disable`, `prefer`, `require`, `verify-ca`, `verify-full` | `verify-full` |
-/// | `sslrootcert` | path of a PEM file, or `system` | `system` |
+/// | `sslrootcert` | path of a PEM file, or `system` | `system` with `verify-full` |
 /// | `sslcert`, `sslkey` | paths of PEM files | no client certificate |
 /// | `sslnegotiation` | `postgres`, `direct` | `postgres` |
 /// | `channel_binding` | `disable`, `prefer`, `require` | `prefer` |
 /// | `require_auth` | see [`RequireAuth`] | `scram-sha-256,md5` |
-/// | `connect_timeout` | seconds for the whole connect | 10 |
+/// | `connect_timeout` | seconds for the whole connect, a day at most | 10 |
 ///
 /// `connect_timeout` covers everything from looking the name up to the end of the login. Where
 /// there are several hosts and addresses left to try, each gets an equal share of what is left.
@@ -75,7 +75,7 @@ pub enum SslMode {
     /// TLS; the certificate is checked, as with [`VerifyCa`](Self::VerifyCa), only if
     /// `sslrootcert` is set.
     Require,
-    /// TLS, and the certificate's chain ends at a trusted root.
+    /// TLS, and the certificate's chain ends at a root that `sslrootcert` names.
     VerifyCa,
     /// TLS, and the certificate's chain ends at a trusted root and names the host.
     #[default]
@@ -85,7 +85,7 @@ pub enum SslMode {
 /// Which certificate authorities the database's certificate may come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum RootCertificates {
-    /// Nothing was said: the system's for `verify-ca` and `verify-full`, no check for less.
+    /// Nothing was said: the system's for `verify-full`, no check for less.
     #[default]
     Default,
     /// `sslrootcert=system`.
@@ -95,6 +95,9 @@ pub(super) enum RootCertificates {
 
 /// Applies to a connect whose settings say nothing, or 0, about it.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A day, so that no arithmetic with instants can overflow.
+const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Config {
     /// Without a host: [`host`](Self::host) is the least to be set.
@@ -155,7 +158,8 @@ impl Config {
         self
     }
 
-    /// The time for a whole connect: every host, TLS, the Authenticator, the login. Default: 10 s.
+    /// The time for a whole connect: every host, TLS, the Authenticator, the login. A day at most.
+    /// Default: 10 s.
     pub fn connect_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.driver.connect_timeout(timeout);
         self
@@ -217,7 +221,8 @@ impl Config {
     }
 
     /// The PEM file of the trusted roots. A server certificate that itself stands in the file is
-    /// trusted too. Default: the system's roots.
+    /// trusted too. It is read for each connect, so that a new one is taken without a restart.
+    /// Default: the system's roots, with [`SslMode::VerifyFull`] alone.
     pub fn ssl_root_cert(&mut self, path: impl Into<PathBuf>) -> &mut Self {
         self.ssl_root_cert = RootCertificates::File(path.into());
         self
@@ -312,6 +317,18 @@ impl Config {
                 "sslrootcert=system trusts every public authority, so the host name must be verified",
             )
             .with_help("set sslmode=verify-full"));
+        }
+        if self.ssl_mode == SslMode::VerifyCa && self.ssl_root_cert == RootCertificates::Default {
+            return Err(Error::configuration(
+                "sslmode=verify-ca checks no host name, so it must be said which authority is trusted",
+            )
+            .with_help("name the database's own with sslrootcert, or set sslmode=verify-full"));
+        }
+        if self.get_connect_timeout() > MAX_CONNECT_TIMEOUT {
+            return Err(Error::configuration(format!(
+                "connect_timeout is {:?}: at most a day is allowed",
+                self.get_connect_timeout()
+            )));
         }
         if self.ssl_mode == SslMode::Disable && self.channel_binding == ChannelBinding::Require {
             return Err(Error::configuration(

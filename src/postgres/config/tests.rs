@@ -159,6 +159,9 @@ fn settings_that_contradict_each_other_are_refused() {
     for text in [
         "host=a sslmode=prefer sslnegotiation=direct",
         "host=a sslmode=require sslrootcert=system",
+        "host=a sslmode=verify-ca sslrootcert=system",
+        "host=a sslmode=verify-ca",
+        "host=a connect_timeout=9223372036854775807",
         "host=a sslmode=disable channel_binding=require",
         "host=a sslcert=x",
         "host=a sslkey=x",
@@ -177,7 +180,9 @@ fn settings_that_contradict_each_other_are_refused() {
     ] {
         assert!(parse(text).endpoints().is_err(), "{text}");
     }
-    parse("host=a").check().unwrap();
+    for text in ["host=a", "host=a sslmode=verify-ca sslrootcert=ca.pem"] {
+        parse(text).check().unwrap();
+    }
 }
 
 proptest::proptest! {
