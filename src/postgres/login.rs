@@ -131,7 +131,8 @@ impl Login {
             denial,
             span,
         } = self;
-        let own_span = span.is_none();
+        // What the driver connects by itself, nobody else counts or has a span for.
+        let counting = span.is_none().then(|| delegate.auth());
         let span = span.unwrap_or_else(|| delegate.start_span(&startup));
         let mut exchange = Exchange::new(transport, delegate.deadline());
         let mut session = Session {
@@ -164,9 +165,12 @@ impl Login {
                 }
             }
         }
-        if own_span {
+        if let Some(auth) = counting {
             match &failed {
-                None => span.finish(),
+                None => {
+                    span.counted(auth.count_connection());
+                    span.finish();
+                }
                 Some(error) => span.fail(error),
             }
         }

@@ -83,6 +83,10 @@ impl Delegate {
         Arc::clone(&self.report)
     }
 
+    pub(super) fn auth(&self) -> AuthClient {
+        self.auth.clone()
+    }
+
     pub(super) fn deadline(&self) -> Instant {
         self.deadline
     }

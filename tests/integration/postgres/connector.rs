@@ -36,6 +36,7 @@ async fn the_driver_connects_by_itself() {
         connection.await.unwrap().unwrap();
     }
     assert_eq!(authenticator.handshakes().await, 2);
+    assert_eq!(authenticator.client().num_connections(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
