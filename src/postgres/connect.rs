@@ -30,8 +30,8 @@ use crate::{
 
 /// A session, and what moves its bytes.
 pub(super) async fn connect(config: &Config, auth: &AuthClient) -> Result<(Client, Connection)> {
-    let deadline = Instant::now() + config.get_connect_timeout();
     config.check()?;
+    let deadline = Instant::now() + config.get_connect_timeout();
     let mut endpoints = config.endpoints()?;
     let balance = config.driver().get_load_balance_hosts() == LoadBalanceHosts::Random;
     if balance {
@@ -47,10 +47,7 @@ pub(super) async fn connect(config: &Config, auth: &AuthClient) -> Result<(Clien
     let mut left = endpoints.len();
     for endpoint in &endpoints {
         match hosts.endpoint(endpoint, share(deadline, left)).await {
-            Ok(session) => {
-                place_known(deadline).await;
-                return Ok(session);
-            }
+            Ok(session) => return Ok(session),
             Err(error) => keep(&mut failed, error)?,
         }
         left -= 1;
@@ -76,7 +73,11 @@ impl Hosts<'_> {
         let span = ConnectSpan::start(&self.server(endpoint, None));
         let result = self.addresses(endpoint, deadline, &span).await;
         match &result {
-            Ok(_) => span.finish(),
+            Ok(_) => {
+                // So that this span and that of the first query say where they come from.
+                place_known(deadline).await;
+                span.finish();
+            }
             Err(error) => span.fail(error),
         }
         result
@@ -89,7 +90,7 @@ impl Hosts<'_> {
         span: &ConnectSpan,
     ) -> Result<(Client, Connection)> {
         // Each is done by a thread that may block, and neither needs the other.
-        let (tls, addresses) = tokio::join!(self.tls(), self.look_up(endpoint, deadline));
+        let (tls, addresses) = tokio::join!(self.tls(deadline), self.look_up(endpoint, deadline));
         let (tls, addresses) = (tls?, addresses?);
         let mut failed = None;
         let mut left = addresses.len();
@@ -112,8 +113,8 @@ impl Hosts<'_> {
         }))
     }
 
-    async fn tls(&self) -> Result<&TlsPolicy> {
-        let read = || read_certificates(self.config);
+    async fn tls(&self, deadline: Instant) -> Result<&TlsPolicy> {
+        let read = || read_certificates(self.config, deadline);
         self.tls.get_or_try_init(read).await
     }
 
@@ -205,10 +206,10 @@ impl Attempt<'_> {
         let session = timeout_at(deadline, self.drive(connect, deadline))
             .await
             .unwrap_or_else(|_| {
-                Err(failure::timeout(
-                    Hop::DatabaseLogin,
-                    "the login at the database",
-                ))
+                Err(match tracing.is_dialling() {
+                    true => failure::timeout(Hop::DatabaseConnection, "dialling the database"),
+                    false => failure::timeout(Hop::DatabaseLogin, "the login at the database"),
+                })
             });
         let (client, driver) = session.map_err(|error| {
             let error = match report.get() {
@@ -343,10 +344,12 @@ where
     }
 }
 
-async fn read_certificates(config: &Config) -> Result<TlsPolicy> {
+async fn read_certificates(config: &Config, deadline: Instant) -> Result<TlsPolicy> {
     let config = config.clone();
-    tokio::task::spawn_blocking(move || TlsPolicy::new(&config))
+    let reading = tokio::task::spawn_blocking(move || TlsPolicy::new(&config));
+    timeout_at(deadline, reading)
         .await
+        .map_err(|_| failure::timeout(Hop::Configuration, "reading the certificate files"))?
         .unwrap_or_else(|error| {
             Err(Error::configuration("the certificates were not read").with_source(error))
         })

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -278,6 +278,11 @@ impl Tracing {
         }
     }
 
+    /// Whether the connection does not stand yet.
+    pub(super) fn is_dialling(&self) -> bool {
+        self.lock().is_some()
+    }
+
     /// The connection failed, perhaps before it stood.
     pub(super) fn failed(&self, error: &Error) {
         if let Some(dial) = self.take() {
@@ -286,10 +291,11 @@ impl Tracing {
     }
 
     fn take(&self) -> Option<PhaseSpan> {
-        self.dial
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.lock().take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<PhaseSpan>> {
+        self.dial.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

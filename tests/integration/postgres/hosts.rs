@@ -5,7 +5,7 @@ use std::time::Duration;
 use approzium::{AuthClient, Hop};
 use approzium_peers::{Postgres, free_port, peer};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::{
     Authenticator, PASSWORD, cancel::cancelled, config, connect, prepared, server, string, verified,
@@ -126,6 +126,30 @@ async fn a_server_that_never_answers_costs_no_more_than_the_time_given() {
             error.is_timeout() && error.is_retryable(),
             "{more}: {error}"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_cannot_be_dialled_in_time_is_not_said_to_refuse_a_login() {
+    let authenticator = Authenticator::start().await;
+    // A queue of one, which is taken: whoever dials next is not answered.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let full = socket.listen(0).unwrap();
+    let address = full.local_addr().unwrap();
+    let _first = TcpStream::connect(address).await.unwrap();
+    let mut config = config(&format!(
+        "host=127.0.0.1 port={} user=app sslmode=require",
+        address.port()
+    ));
+    config.connect_timeout(Duration::from_millis(300));
+    for _ in 0..5 {
+        let error = config
+            .connect_with(authenticator.client())
+            .await
+            .unwrap_err();
+        assert!(error.is_timeout(), "{error}");
+        assert_eq!(error.hop(), Hop::DatabaseConnection, "{error}");
     }
 }
 
