@@ -6,7 +6,7 @@ use tokio_postgres::{Error, error::SqlState};
 
 use super::statement::{Source, Statements, ToStatement};
 use crate::opentelemetry::{
-    ConnectionInfo, Failure, QuerySpan,
+    ConnectionInfo, Failure, QuerySpan, is_enabled,
     sql::{Description, describe},
 };
 
@@ -44,6 +44,11 @@ impl Spans {
         QuerySpan::start(&self.connection, || describe(text))
     }
 
+    /// Begins the span of a text that is put together only for it.
+    pub(super) fn composed<T: AsRef<str>>(&self, text: impl FnOnce() -> T) -> QuerySpan {
+        QuerySpan::start(&self.connection, || describe(text().as_ref()))
+    }
+
     /// Begins the span of something that is done with a statement instead of running it.
     pub(super) fn only(&self, operation: &'static str, description: &Description) -> QuerySpan {
         QuerySpan::start(&self.connection, || description.only(operation))
@@ -54,8 +59,11 @@ impl Spans {
         QuerySpan::start(&self.connection, || Arc::clone(description))
     }
 
-    /// What is known of a statement or a text.
+    /// What is known of a statement or a text; nothing while not instrumented.
     pub(super) fn description<T: ?Sized + ToStatement>(&self, statement: &T) -> Arc<Description> {
+        if !is_enabled() {
+            return Arc::default();
+        }
         match statement.source() {
             Source::Text(text) => Arc::new(describe(text)),
             Source::Prepared(prepared) => self.statements.find(prepared),
@@ -76,6 +84,21 @@ pub(super) async fn traced<T>(
     let result = query.await;
     span.end_with(&result, failure);
     result
+}
+
+/// Opens a stream, which goes on with the span.
+pub(super) async fn opened<D, S>(
+    span: QuerySpan,
+    stream: impl Future<Output = Result<D, Error>>,
+    stream_of: impl FnOnce(D, QuerySpan) -> S,
+) -> Result<S, Error> {
+    match stream.await {
+        Ok(driver) => Ok(stream_of(driver, span)),
+        Err(error) => {
+            span.fail(|| failure(&error));
+            Err(error)
+        }
+    }
 }
 
 /// How the driver's error stands on a span.

@@ -3,7 +3,7 @@
 mod builder;
 mod queries;
 
-use std::ops::Deref;
+use std::{borrow::Cow, ops::Deref};
 
 use tokio_postgres::{
     Error, Row,
@@ -15,7 +15,7 @@ pub use builder::TransactionBuilder;
 use super::{
     cancel::{CancelToken, Canceller},
     portal::Portal,
-    spans::{Spans, failure, traced},
+    spans::{Spans, opened, traced},
     statement::ToStatement,
     streams::RowStream,
 };
@@ -41,11 +41,12 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// The driver's own.
     pub async fn commit(self) -> Result<(), Error> {
-        let text = match self.rollback.disarm() {
-            Some(savepoint) => format!("RELEASE {savepoint}"),
-            None => "COMMIT".to_owned(),
-        };
-        traced(self.spans.text(&text), self.driver.commit()).await
+        let savepoint = self.rollback.disarm();
+        let span = self.spans.composed(|| match savepoint {
+            Some(savepoint) => Cow::Owned(format!("RELEASE {savepoint}")),
+            None => Cow::Borrowed("COMMIT"),
+        });
+        traced(span, self.driver.commit()).await
     }
 
     /// Rolls the transaction back, or to the savepoint.
@@ -53,8 +54,9 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// The driver's own.
     pub async fn rollback(self) -> Result<(), Error> {
-        let text = rollback(self.rollback.disarm().as_deref());
-        traced(self.spans.text(&text), self.driver.rollback()).await
+        let savepoint = self.rollback.disarm();
+        let span = self.spans.composed(|| rollback(savepoint));
+        traced(span, self.driver.rollback()).await
     }
 
     /// Sets a savepoint.
@@ -75,7 +77,7 @@ impl<'a> Transaction<'a> {
         I: Into<String>,
     {
         let name = name.into();
-        let span = self.spans.text(&format!("SAVEPOINT {name}"));
+        let span = self.spans.composed(|| format!("SAVEPOINT {name}"));
         let driver = traced(span, self.driver.savepoint(name.clone())).await?;
         Ok(Transaction {
             driver,
@@ -151,13 +153,12 @@ impl<'a> Transaction<'a> {
         max_rows: i32,
     ) -> Result<RowStream, Error> {
         let span = self.spans.described(&portal.description);
-        match self.driver.query_portal_raw(&portal.driver, max_rows).await {
-            Ok(driver) => Ok(RowStream::new(driver, span)),
-            Err(error) => {
-                span.fail(|| failure(&error));
-                Err(error)
-            }
-        }
+        opened(
+            span,
+            self.driver.query_portal_raw(&portal.driver, max_rows),
+            RowStream::new,
+        )
+        .await
     }
 }
 
@@ -195,15 +196,15 @@ impl<'a> RollbackOnDrop<'a> {
 impl Drop for RollbackOnDrop<'_> {
     fn drop(&mut self) {
         if self.armed {
-            let text = rollback(self.savepoint.as_deref());
-            self.spans.text(&text).finish();
+            let savepoint = self.savepoint.take();
+            self.spans.composed(|| rollback(savepoint)).finish();
         }
     }
 }
 
-fn rollback(savepoint: Option<&str>) -> String {
+fn rollback(savepoint: Option<String>) -> Cow<'static, str> {
     match savepoint {
-        Some(savepoint) => format!("ROLLBACK TO {savepoint}"),
-        None => "ROLLBACK".to_owned(),
+        Some(savepoint) => Cow::Owned(format!("ROLLBACK TO {savepoint}")),
+        None => Cow::Borrowed("ROLLBACK"),
     }
 }

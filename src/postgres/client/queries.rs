@@ -12,7 +12,7 @@ use super::Client;
 use crate::{
     opentelemetry::sql::describe,
     postgres::{
-        spans::{failure, traced},
+        spans::{opened, traced},
         statement::ToStatement,
         streams::{CopyInSink, CopyOutStream, RowStream, SimpleQueryStream},
     },
@@ -125,13 +125,12 @@ impl Client {
         I::IntoIter: ExactSizeIterator,
     {
         let span = self.spans.statement(statement);
-        match self.driver.query_raw(statement, params).await {
-            Ok(driver) => Ok(RowStream::new(driver, span)),
-            Err(error) => {
-                span.fail(|| failure(&error));
-                Err(error)
-            }
-        }
+        opened(
+            span,
+            self.driver.query_raw(statement, params),
+            RowStream::new,
+        )
+        .await
     }
 
     /// Runs a text with parameters of given types, in one round trip.
@@ -180,13 +179,12 @@ impl Client {
         I: IntoIterator<Item = (P, Type)>,
     {
         let span = self.spans.text(query);
-        match self.driver.query_typed_raw(query, params).await {
-            Ok(driver) => Ok(RowStream::new(driver, span)),
-            Err(error) => {
-                span.fail(|| failure(&error));
-                Err(error)
-            }
-        }
+        opened(
+            span,
+            self.driver.query_typed_raw(query, params),
+            RowStream::new,
+        )
+        .await
     }
 
     /// Runs a statement and returns the number of rows affected.
@@ -240,13 +238,7 @@ impl Client {
         U: Buf + 'static + Send,
     {
         let span = self.spans.statement(statement);
-        match self.driver.copy_in(statement).await {
-            Ok(driver) => Ok(CopyInSink::new(driver, span)),
-            Err(error) => {
-                span.fail(|| failure(&error));
-                Err(error)
-            }
-        }
+        opened(span, self.driver.copy_in(statement), CopyInSink::new).await
     }
 
     /// Runs a `COPY … TO STDOUT` and returns the stream of its data.
@@ -258,13 +250,7 @@ impl Client {
         T: ?Sized + ToStatement,
     {
         let span = self.spans.statement(statement);
-        match self.driver.copy_out(statement).await {
-            Ok(driver) => Ok(CopyOutStream::new(driver, span)),
-            Err(error) => {
-                span.fail(|| failure(&error));
-                Err(error)
-            }
-        }
+        opened(span, self.driver.copy_out(statement), CopyOutStream::new).await
     }
 
     /// Runs statements by the simple protocol and returns their rows as text.
@@ -281,13 +267,12 @@ impl Client {
     /// As [`tokio_postgres::Client::simple_query_raw`].
     pub async fn simple_query_raw(&self, query: &str) -> Result<SimpleQueryStream, Error> {
         let span = self.spans.text(query);
-        match self.driver.simple_query_raw(query).await {
-            Ok(driver) => Ok(SimpleQueryStream::new(driver, span)),
-            Err(error) => {
-                span.fail(|| failure(&error));
-                Err(error)
-            }
-        }
+        opened(
+            span,
+            self.driver.simple_query_raw(query),
+            SimpleQueryStream::new,
+        )
+        .await
     }
 
     /// Runs statements by the simple protocol.

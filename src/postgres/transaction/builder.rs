@@ -66,7 +66,7 @@ impl<'a> TransactionBuilder<'a> {
     /// # Errors
     /// The driver's own.
     pub async fn start(self) -> Result<Transaction<'a>, Error> {
-        let span = self.spans.text(&self.text());
+        let span = self.spans.composed(|| self.text());
         let driver = traced(span, self.driver.start()).await?;
         Ok(Transaction {
             driver,

@@ -10,7 +10,7 @@ use super::Transaction;
 use crate::{
     opentelemetry::sql::describe,
     postgres::{
-        spans::{failure, traced},
+        spans::{opened, traced},
         statement::ToStatement,
         streams::{CopyInSink, CopyOutStream, RowStream},
     },
@@ -78,13 +78,12 @@ impl Transaction<'_> {
         I::IntoIter: ExactSizeIterator,
     {
         let span = self.spans.statement(statement);
-        match self.driver.query_raw(statement, params).await {
-            Ok(driver) => Ok(RowStream::new(driver, span)),
-            Err(error) => {
-                span.fail(|| failure(&error));
-                Err(error)
-            }
-        }
+        opened(
+            span,
+            self.driver.query_raw(statement, params),
+            RowStream::new,
+        )
+        .await
     }
 
     /// Runs a text with parameters of given types, in one round trip.
@@ -133,13 +132,12 @@ impl Transaction<'_> {
         I: IntoIterator<Item = (P, Type)>,
     {
         let span = self.spans.text(query);
-        match self.driver.query_typed_raw(query, params).await {
-            Ok(driver) => Ok(RowStream::new(driver, span)),
-            Err(error) => {
-                span.fail(|| failure(&error));
-                Err(error)
-            }
-        }
+        opened(
+            span,
+            self.driver.query_typed_raw(query, params),
+            RowStream::new,
+        )
+        .await
     }
 
     /// Runs a statement and returns the number of rows affected.
@@ -193,13 +191,7 @@ impl Transaction<'_> {
         U: Buf + 'static + Send,
     {
         let span = self.spans.statement(statement);
-        match self.driver.copy_in(statement).await {
-            Ok(driver) => Ok(CopyInSink::new(driver, span)),
-            Err(error) => {
-                span.fail(|| failure(&error));
-                Err(error)
-            }
-        }
+        opened(span, self.driver.copy_in(statement), CopyInSink::new).await
     }
 
     /// Runs a `COPY … TO STDOUT` and returns the stream of its data.
@@ -211,13 +203,7 @@ impl Transaction<'_> {
         T: ?Sized + ToStatement,
     {
         let span = self.spans.statement(statement);
-        match self.driver.copy_out(statement).await {
-            Ok(driver) => Ok(CopyOutStream::new(driver, span)),
-            Err(error) => {
-                span.fail(|| failure(&error));
-                Err(error)
-            }
-        }
+        opened(span, self.driver.copy_out(statement), CopyOutStream::new).await
     }
 
     /// Runs statements by the simple protocol and returns their rows as text.
