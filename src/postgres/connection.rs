@@ -16,6 +16,25 @@ use super::stream::Stream;
 /// [`Config::connect`](super::Config::connect) spawns it. Who asked for it by
 /// [`Config::connect_parts`](super::Config::connect_parts) polls it, as a future, or message by
 /// message to be told of notices and notifications. It ends when the client is dropped.
+///
+/// ```no_run
+/// # async fn example(config: approzium::postgres::Config) -> Result<(), Box<dyn std::error::Error>> {
+/// use approzium::{default_auth_client, postgres::tokio_postgres::AsyncMessage};
+///
+/// let (client, mut connection) = config.connect_parts(&default_auth_client()?).await?;
+/// tokio::spawn(async move {
+///     while let Some(message) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+///         match message {
+///             Ok(AsyncMessage::Notification(news)) => println!("{}", news.payload()),
+///             Ok(_) => {}
+///             Err(error) => eprintln!("the connection ended: {error}"),
+///         }
+///     }
+/// });
+/// client.batch_execute("LISTEN news").await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a client does nothing while its connection is not polled"]
 #[derive(Debug)]
 pub struct Connection(Driver);

@@ -49,6 +49,10 @@ use crate::{
 /// # }
 /// ```
 ///
+/// What comes of it is the driver's own client: its login is in the Authenticator's audit log and
+/// has a span, but its queries make none. Those that [`Client`](super::Client) runs do; a pool of
+/// such clients makes them by [`Config::connect_with`].
+///
 /// The driver's configuration is to be [`driver_config`](Self::driver_config)'s: with other TLS
 /// settings the driver would not call the connector, or only after a request of its own.
 ///

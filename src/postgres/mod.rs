@@ -12,7 +12,8 @@
 //! # }
 //! ```
 //! [`connect`] gives a [`Client`], which is tokio-postgres' own and more. What makes connections
-//! by itself, as a pool does, takes a [`Connector`].
+//! by itself, as a pool does, takes a [`Connector`]. Rows, types and errors are the driver's: here
+//! it is [`tokio_postgres`], of the version that this library works with.
 //!
 //! The driver's connection is genuine from its first query on. Before that, TLS and the login are
 //! this library's: where the database asks for SCRAM or MD5, the Authenticator answers, and this
@@ -45,6 +46,7 @@ pub use portal::Portal;
 pub use statement::ToStatement;
 pub use stream::Stream;
 pub use streams::{CopyInSink, CopyOutStream, RowStream, SimpleQueryStream};
+pub use tokio_postgres;
 pub use tokio_postgres::config::{
     ChannelBinding, LoadBalanceHosts, SslNegotiation, TargetSessionAttrs,
 };
