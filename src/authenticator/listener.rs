@@ -216,6 +216,17 @@ impl Connection {
             _permit: permit,
         }
     }
+
+    /// Whether it is over. To be asked in everything that may have to wait for the peer: who takes
+    /// nothing would otherwise never be seen to overstay.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if self.end.as_mut().poll(context).is_pending() {
+            return Ok(());
+        }
+        // A future that is ready is not polled again: from here on it stays so.
+        self.end = Box::pin(std::future::ready(()));
+        Err(io::ErrorKind::ConnectionAborted.into())
+    }
 }
 
 impl Connected for Connection {
@@ -232,11 +243,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.end.as_mut().poll(context).is_ready() {
-            // A future that is ready is not polled again: from here on it stays so.
-            self.end = Box::pin(std::future::ready(()));
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
+        self.poll_end(context)?;
         match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Io::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
@@ -250,6 +257,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.poll_end(context)?;
         match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Io::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
@@ -257,6 +265,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_end(context)?;
         match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_flush(context),
             Io::Tls(stream) => Pin::new(stream).poll_flush(context),
@@ -264,6 +273,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_end(context)?;
         match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Io::Tls(stream) => Pin::new(stream).poll_shutdown(context),
@@ -305,5 +315,44 @@ impl tokio_stream::Stream for GrpcListener {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Poll::Ready(ready!(self.0.poll_recv(context)).map(Ok))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, net::Ipv4Addr};
+
+    use super::*;
+
+    /// HTTP/2 does not read on while it has something to write: who takes nothing is still to go.
+    #[tokio::test]
+    async fn who_does_not_read_is_not_kept_either() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (stream, address) = listener.accept().await.unwrap();
+        let pass = Gate::new(1, 1).enter(address.ip()).unwrap();
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let peer = Peer::new(address, None, pass);
+        let abort = CancellationToken::new();
+        let mut connection = Connection::new(Io::Plain(stream), peer, permit, abort.clone());
+
+        let mut write = async || {
+            poll_fn(|context| {
+                let written = Pin::new(&mut connection).poll_write(context, &[7; 1 << 16]);
+                if written.is_pending() {
+                    abort.cancel();
+                }
+                written
+            })
+            .await
+        };
+        let end = async { while write().await.is_ok() {} };
+        let end = tokio::time::timeout(Duration::from_secs(10), end).await;
+        end.expect("the connection is kept");
+        let flushed = poll_fn(|context| Pin::new(&mut connection).poll_flush(context)).await;
+        let shut = poll_fn(|context| Pin::new(&mut connection).poll_shutdown(context)).await;
+        assert!(flushed.is_err() && shut.is_err());
     }
 }
