@@ -4,7 +4,7 @@
 use std::{
     io,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use approzium::{
@@ -15,8 +15,8 @@ use approzium::{
 };
 use approzium_peers::Authority;
 use serde_json::Value;
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing::{Dispatch, subscriber::DefaultGuard};
+use tracing_subscriber::{Registry, layer::SubscriberExt as _};
 
 use crate::authenticator::{
     client::{Client, channel, signer_of, tls},
@@ -116,6 +116,10 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     fn start() -> (Self, DefaultGuard) {
+        // Were this the only subscriber, another test's thread, which has none, could be the first
+        // to come by a line, and alone decide that nobody ever wants it.
+        static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Registry::default()));
+        LazyLock::force(&ANOTHER);
         let log = Log::default();
         let writer = log.clone();
         let layer = tracing_subscriber::fmt::layer()
