@@ -338,6 +338,7 @@ fn local(listener: &TcpListener) -> Result<SocketAddr> {
 
 async fn serve_grpc(acceptor: Acceptor, listener: TcpListener, service: Service) -> JoinHandle<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
+    let health_service = health_service.max_decoding_message_size(MAX_MESSAGE_SIZE);
     health
         .set_service_status(SERVICE, ServingStatus::Serving)
         .await;
