@@ -15,6 +15,10 @@ use std::{
 pub struct Limits {
     /// Connections in all: 10,000.
     pub connections: usize,
+    /// The same from one address (for IPv6: one /64): 2,000. To prove an identity, any AWS account
+    /// will do: without this bound, one stranger who has one could take all the places there are.
+    /// Where applications come through a proxy that hides their addresses, set it higher.
+    pub connections_per_address: usize,
     /// Connections, and sessions in the making, that no identity stands behind yet, in all: 1,000.
     pub unauthenticated: usize,
     /// The same from one address (for IPv6: one /64): 100.
@@ -50,6 +54,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections: 10_000,
+            connections_per_address: 2_000,
             unauthenticated: 1_000,
             unauthenticated_per_address: 100,
             sts_calls_per_second: 100,

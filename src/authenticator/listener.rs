@@ -13,7 +13,7 @@ use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::mpsc,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Acceptor {
     tls: Option<Arc<ServerConfig>>,
     handshake_timeout: Duration,
-    connections: Arc<Semaphore>,
+    connections: Arc<Gate<IpAddr>>,
     strangers: Arc<Gate<IpAddr>>,
     metrics: Arc<Metrics>,
     /// A flood of connections must not become one of log lines.
@@ -53,9 +53,7 @@ impl Acceptor {
         Acceptor {
             tls: tls.map(Arc::new),
             handshake_timeout: limits.handshake_timeout,
-            connections: Arc::new(Semaphore::new(
-                limits.connections.min(Semaphore::MAX_PERMITS),
-            )),
+            connections: Gate::new(limits.connections, limits.connections_per_address),
             strangers: Gate::new(limits.unauthenticated, limits.unauthenticated_per_address),
             metrics,
             complaints: Arc::new(OncePer::new(Duration::from_secs(1))),
@@ -101,9 +99,10 @@ impl Acceptor {
         address: SocketAddr,
         connections: &mpsc::Sender<Connection>,
     ) {
-        let permit = self.connections.clone().try_acquire_owned().ok();
-        let pass = self.strangers.enter(neighbourhood(address.ip()));
-        let (Some(permit), Some(pass)) = (permit, pass) else {
+        let neighbourhood = neighbourhood(address.ip());
+        let place = self.connections.enter(neighbourhood);
+        let pass = self.strangers.enter(neighbourhood);
+        let (Some(place), Some(pass)) = (place, pass) else {
             self.metrics.connection_refused();
             if self.complaints.allow((), Instant::now()) {
                 ::tracing::warn!(peer = %address, "connections are refused: there are too many");
@@ -117,7 +116,7 @@ impl Acceptor {
             let problem = match handshake.await {
                 Ok(Ok((io, certificate))) => {
                     let peer = Peer::new(address, certificate, pass);
-                    let connection = Connection::new(io, peer, permit, acceptor.abort.clone());
+                    let connection = Connection::new(io, peer, place, acceptor.abort.clone());
                     // Nobody takes it any more once the server stops.
                     let _ = connections.send(connection).await;
                     return;
@@ -184,7 +183,7 @@ pub(crate) struct Connection {
     io: Io,
     peer: Peer,
     end: Pin<Box<dyn Future<Output = ()> + Send>>,
-    _permit: OwnedSemaphorePermit,
+    _place: Pass<IpAddr>,
 }
 
 enum Io {
@@ -193,7 +192,7 @@ enum Io {
 }
 
 impl Connection {
-    fn new(io: Io, peer: Peer, permit: OwnedSemaphorePermit, abort: CancellationToken) -> Self {
+    fn new(io: Io, peer: Peer, place: Pass<IpAddr>, abort: CancellationToken) -> Self {
         let known = peer.known.clone();
         let end = async move {
             let overstayed = async {
@@ -213,7 +212,7 @@ impl Connection {
             io,
             peer,
             end: Box::pin(end),
-            _permit: permit,
+            _place: place,
         }
     }
 
@@ -332,11 +331,11 @@ mod tests {
             .await
             .unwrap();
         let (stream, address) = listener.accept().await.unwrap();
-        let pass = Gate::new(1, 1).enter(address.ip()).unwrap();
-        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let peer = Peer::new(address, None, pass);
+        let gate = Gate::new(2, 2);
+        let pass = || gate.enter(address.ip()).unwrap();
+        let peer = Peer::new(address, None, pass());
         let abort = CancellationToken::new();
-        let mut connection = Connection::new(Io::Plain(stream), peer, permit, abort.clone());
+        let mut connection = Connection::new(Io::Plain(stream), peer, pass(), abort.clone());
 
         let mut write = async || {
             poll_fn(|context| {

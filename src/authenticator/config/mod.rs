@@ -104,6 +104,10 @@ fn limits(layers: &Layers) -> Result<Limits> {
     let default = Limits::default();
     let limits = Limits {
         connections: layers.number("max_connections", default.connections)?,
+        connections_per_address: layers.number(
+            "max_connections_per_address",
+            default.connections_per_address,
+        )?,
         unauthenticated: layers.number("max_unauthenticated", default.unauthenticated)?,
         unauthenticated_per_address: layers.number(
             "max_unauthenticated_per_address",
@@ -131,6 +135,7 @@ fn limits(layers: &Layers) -> Result<Limits> {
     };
     for key in [
         "max_connections",
+        "max_connections_per_address",
         "max_unauthenticated",
         "max_unauthenticated_per_address",
         "sts_calls_per_second",

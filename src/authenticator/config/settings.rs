@@ -93,6 +93,8 @@ settings! {
     "limits" {
         "max_connections" "APPROZIUM_MAX_CONNECTIONS" Value
             "Connections in all [default: 10000]"
+        "max_connections_per_address" "APPROZIUM_MAX_CONNECTIONS_PER_ADDRESS" Value
+            "The same from one address [default: 2000]"
         "max_unauthenticated" "APPROZIUM_MAX_UNAUTHENTICATED" Value
             "Connections of nobody yet identified [default: 1000]"
         "max_unauthenticated_per_address" "APPROZIUM_MAX_UNAUTHENTICATED_PER_ADDRESS" Value

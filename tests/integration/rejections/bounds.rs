@@ -8,11 +8,12 @@ use tonic::{
     Code,
     metadata::{MetadataMap, MetadataValue},
 };
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::{House, Log, dev_signer, dev_sts};
 use crate::authenticator::{
     client::{
-        Client, Refusal, both, channel_from, request_id, start,
+        Client, Refusal, both, channel, channel_from, request_id, start,
         v2::{self, HandshakeStart, authenticate_request::Message as Request},
     },
     process::{record, until},
@@ -259,6 +260,41 @@ async fn headers_are_bounded() {
     assert!(refused.is_err());
     let other = house.client().await;
     other.accepted(&token, "app").await;
+}
+
+/// Any AWS account is enough to be no stranger: one address has only so many connections all the
+/// same.
+#[tokio::test]
+async fn connections_are_few_for_one_address_whoever_is_behind_it() {
+    let sts = dev_sts().await;
+    let mut limits = Limits::default();
+    limits.connections_per_address = 2;
+    let house = House::start_with(sts.verifier(), "", |builder, _| builder.limits(limits)).await;
+    let signer = dev_signer(&sts, "intruder").await;
+    let first = house.client().await;
+    first.session(&signer).await;
+    let second = house.client().await;
+    second.session(&signer).await;
+    let third = async || channel(&house.address(), house.tls()).await;
+    assert!(third().await.is_err());
+    drop(first);
+    until("a place", async || third().await.ok()).await;
+}
+
+/// Strangers may ask for it.
+#[tokio::test]
+async fn health_is_asked_for_in_few_bytes() {
+    let sts = dev_sts().await;
+    let house = House::start(sts.verifier(), "").await;
+    let channel = channel(&house.address(), house.tls()).await.unwrap();
+    let mut health = HealthClient::new(channel);
+    let mut ask = async |length| {
+        let service = "x".repeat(length);
+        let refused = health.check(HealthCheckRequest { service }).await;
+        refused.unwrap_err().code()
+    };
+    assert_eq!(ask(100).await, Code::NotFound);
+    assert_eq!(ask(MEGABYTE).await, Code::OutOfRange);
 }
 
 fn with(mut start: HandshakeStart, change: impl FnOnce(&mut HandshakeStart)) -> HandshakeStart {
