@@ -312,7 +312,7 @@ mod tests {
         connect.phase(Phase::Session).run(call).await.unwrap();
         connect.identify(&Identity {
             authenticated: true,
-            iam_arn: Some("arn:aws:sts::1:assumed-role/checkout/i"),
+            iam_arn: Some("arn:aws:sts::123456789012:assumed-role/checkout/i"),
             request_id: Some("7e"),
             ..Identity::default()
         });

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::attributes as key;
-use crate::attribution;
+use crate::{attribution, identity::Arn};
 
 /// At most this many attribution attributes on a span.
 const ATTRIBUTION_LIMIT: usize = 12;
@@ -41,9 +41,10 @@ pub(crate) struct Server<'a> {
     pub(crate) port: u16,
     /// The address that was dialled, if it is one of TCP.
     pub(crate) peer: Option<SocketAddr>,
-    /// The database at connect: a later `SET search_path` does not change the spans.
+    /// The database at connect, empty if it is not known.
     pub(crate) database: &'a str,
-    /// The first schema of the search path, if the application configured one.
+    /// The first schema of the search path, if the application configured one: a later
+    /// `SET search_path` does not change the spans.
     pub(crate) schema: Option<&'a str>,
 }
 
@@ -112,13 +113,16 @@ impl Server<'_> {
     /// PostgreSQL's port is left out when it is 5432, as the conventions ask.
     pub(super) fn attributes(&self) -> Vec<KeyValue> {
         const DEFAULT_PORT: u16 = 5432;
-        let namespace = match self.schema {
-            Some(schema) => format!("{}|{schema}", self.database),
-            None => self.database.to_owned(),
-        };
         let mut attributes = Vec::with_capacity(6);
         attributes.push(KeyValue::new(key::DB_SYSTEM_NAME, "postgresql"));
-        attributes.push(shared(key::DB_NAMESPACE, &namespace));
+        match self.schema {
+            _ if self.database.is_empty() => {}
+            Some(schema) => {
+                let namespace = format!("{}|{schema}", self.database);
+                attributes.push(shared(key::DB_NAMESPACE, &namespace));
+            }
+            None => attributes.push(shared(key::DB_NAMESPACE, self.database)),
+        }
         attributes.push(shared(key::SERVER_ADDRESS, self.host));
         if self.port != DEFAULT_PORT {
             attributes.push(KeyValue::new(key::SERVER_PORT, i64::from(self.port)));
@@ -134,7 +138,7 @@ impl Identity<'_> {
         if let Some(arn) = self.iam_arn {
             attributes.push(shared(key::IAM_ARN, arn));
             if let Some(role) = role(arn) {
-                attributes.push(shared(key::IAM_ROLE, role));
+                attributes.push(shared(key::IAM_ROLE, &role));
             }
         }
         if let Some(address) = self.authenticator_address {
@@ -167,12 +171,8 @@ pub(super) fn connection_number(number: u64) -> KeyValue {
 }
 
 /// `checkout` of `arn:aws:sts::123456789012:assumed-role/checkout/i-0abc`.
-fn role(arn: &str) -> Option<&str> {
-    let resource = arn.splitn(6, ':').nth(5)?;
-    if let Some(assumed) = resource.strip_prefix("assumed-role/") {
-        return assumed.split('/').next();
-    }
-    resource.strip_prefix("role/")?.rsplit('/').next()
+fn role(arn: &str) -> Option<String> {
+    Arn::parse(arn).ok()?.role_name().map(str::to_owned)
 }
 
 /// The pod, task or instance, if that is known by now; if not, it is being found out.
@@ -250,6 +250,11 @@ mod tests {
             value(&attributes, "db.namespace").as_deref(),
             Some("shop|sales")
         );
+        let unknown = Server {
+            database: "",
+            ..default
+        };
+        assert_eq!(value(&unknown.attributes(), "db.namespace"), None);
     }
 
     #[test]
@@ -266,7 +271,7 @@ mod tests {
             ("arn:aws:iam::123456789012:user/ada", None),
             ("nonsense", None),
         ] {
-            assert_eq!(role(arn), expected, "{arn}");
+            assert_eq!(role(arn).as_deref(), expected, "{arn}");
         }
     }
 

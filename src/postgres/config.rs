@@ -4,6 +4,7 @@ mod endpoint;
 mod parameters;
 mod parse;
 mod require_auth;
+mod search_path;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use tokio_postgres::config::{
 
 pub(super) use self::endpoint::{Address, Endpoint};
 pub use self::require_auth::RequireAuth;
+pub(super) use self::search_path::schema;
 use crate::{Error, Result};
 
 /// How a connection is made: the driver's settings, and what this library adds to them.

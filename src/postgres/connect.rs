@@ -15,7 +15,7 @@ use tokio_postgres::{
 use super::{
     cancel::{Canceller, DialledAddress},
     client::Client,
-    config::{Address, Config, Endpoint},
+    config::{Address, Config, Endpoint, schema},
     connection::{Connection, Driver},
     connector::{Connect, Denial, Once, Tracing},
     failure,
@@ -41,6 +41,7 @@ pub(super) async fn connect(config: &Config, auth: &AuthClient) -> Result<(Clien
         config,
         auth,
         tls: OnceCell::new(),
+        schema: config.driver().get_options().and_then(schema),
         balance,
     };
     let mut failed = None;
@@ -60,6 +61,7 @@ struct Hosts<'a> {
     config: &'a Config,
     auth: &'a AuthClient,
     tls: OnceCell<TlsPolicy>,
+    schema: Option<String>,
     balance: bool,
 }
 
@@ -72,12 +74,10 @@ impl Hosts<'_> {
     ) -> Result<(Client, Connection)> {
         let span = ConnectSpan::start(&self.server(endpoint, None));
         let result = self.addresses(endpoint, deadline, &span).await;
+        // So that this span and that of the first query say where they come from.
+        place_known(deadline).await;
         match &result {
-            Ok(_) => {
-                // So that this span and that of the first query say where they come from.
-                place_known(deadline).await;
-                span.finish();
-            }
+            Ok(_) => span.finish(),
             Err(error) => span.fail(error),
         }
         result
@@ -151,7 +151,7 @@ impl Hosts<'_> {
                 .get_dbname()
                 .or(driver.get_user())
                 .unwrap_or_default(),
-            schema: None,
+            schema: self.schema.as_deref(),
         }
     }
 }

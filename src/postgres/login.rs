@@ -44,7 +44,7 @@ use super::{
 use crate::{
     Hop, Result,
     client::{Handshake, Outcome},
-    opentelemetry::{ConnectSpan, Phase, PhaseSpan},
+    opentelemetry::{ConnectSpan, Phase, PhaseSpan, place_known},
     wire::{
         postgres::{
             Authentication, StartupMessage, password_message, sasl_initial_response, sasl_response,
@@ -166,6 +166,7 @@ impl Login {
             }
         }
         if let Some(auth) = counting {
+            place_known(exchange.deadline()).await;
             match &failed {
                 None => {
                     span.counted(auth.count_connection());

@@ -59,6 +59,24 @@ async fn a_query_has_the_attributes_of_the_conventions() {
     assert_eq!(scope.version(), Some(env!("CARGO_PKG_VERSION")));
 }
 
+#[tokio::test]
+async fn a_configured_schema_is_part_of_the_namespace() {
+    let fixture = Fixture::start().await;
+    let nobody = AuthClient::new("localhost:1").unwrap();
+    let config = format!("{} options='-c search_path=sales'", fixture.config());
+    instrument();
+    let recorded = fixture
+        .record(async {
+            let client = approzium::postgres::connect_with(&config, &nobody).await;
+            client.unwrap().query("SELECT 1", &[]).await.unwrap();
+        })
+        .await;
+    for name in ["connect localhost", "SELECT"] {
+        let namespace = attribute(recorded.only(name), "db.namespace");
+        assert_eq!(namespace.as_deref(), Some("postgres|sales"), "{name}");
+    }
+}
+
 type Seen = Vec<(String, Vec<KeyValue>)>;
 
 /// Remembers what it was asked about.

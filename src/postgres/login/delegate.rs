@@ -14,6 +14,7 @@ use crate::{
     client::{Handshake, Target},
     error::Kind,
     opentelemetry::{ConnectSpan, Identity, Phase, PhaseSpan, Server},
+    postgres::config::schema,
     wire::postgres::StartupMessage,
 };
 
@@ -94,12 +95,13 @@ impl Delegate {
     /// The span of a connect that the driver made by itself.
     pub(super) fn start_span(&self, startup: &StartupMessage) -> ConnectSpan {
         let user = startup.parameter("user").unwrap_or_default();
+        let schema = startup.parameter("options").and_then(schema);
         ConnectSpan::start(&Server {
             host: &self.host,
             port: self.port,
             peer: None,
             database: startup.parameter("database").unwrap_or(user),
-            schema: None,
+            schema: schema.as_deref(),
         })
     }
 
