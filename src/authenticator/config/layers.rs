@@ -1,6 +1,6 @@
 //! Flag over environment over file; and, of what is found, where it stood.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use super::{
     file,
@@ -33,7 +33,7 @@ impl Layers {
     /// Puts flags over variables over the file that they name.
     pub(super) fn collect(
         flags: &BTreeMap<&'static str, Vec<String>>,
-        variable: &dyn Fn(&str) -> Option<String>,
+        variable: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Self> {
         let mut layers = Layers::default();
         if let Some([path]) = flags.get("config").map(Vec::as_slice) {
@@ -49,6 +49,13 @@ impl Layers {
                 .filter(|name| !name.is_empty())
                 .and_then(variable)
                 .filter(|text| !text.is_empty())
+                .map(|text| {
+                    text.into_string().map_err(|_| {
+                        let (key, name) = (setting.key, setting.variable);
+                        Error::configuration(format!("{key} (variable {name}): it is not UTF-8"))
+                    })
+                })
+                .transpose()?
                 .map(|text| Given {
                     texts: vec![text],
                     origin: Origin::Variable(setting.variable),
@@ -69,15 +76,22 @@ impl Layers {
         self.0.get(key)?.texts.first().map(String::as_str)
     }
 
-    pub(super) fn list(&self, key: &str) -> Vec<String> {
-        self.0
-            .get(key)
+    /// The items of a list; none if it was not given. To give one without items is a mistake.
+    pub(super) fn list(&self, key: &str) -> Result<Vec<String>> {
+        let Some(given) = self.0.get(key) else {
+            return Ok(Vec::new());
+        };
+        let items: Vec<String> = given
+            .texts
             .iter()
-            .flat_map(|given| &given.texts)
             .flat_map(|text| text.split(','))
             .map(|item| item.trim().to_owned())
             .filter(|item| !item.is_empty())
-            .collect()
+            .collect();
+        if items.is_empty() {
+            return Err(self.error(key, "the list is empty"));
+        }
+        Ok(items)
     }
 
     pub(super) fn path(&self, key: &str) -> Option<PathBuf> {

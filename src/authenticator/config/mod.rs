@@ -20,7 +20,7 @@ mod flags;
 mod layers;
 mod settings;
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 pub use self::flags::Arguments;
 pub(crate) use self::layers::Layers;
@@ -65,7 +65,7 @@ impl Config {
     /// Reads every source. `variable` looks an environment variable up.
     pub(crate) fn load(
         arguments: &Arguments,
-        variable: &dyn Fn(&str) -> Option<String>,
+        variable: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Self> {
         let layers = Layers::collect(&arguments.0, variable)?;
         let session_lifetime = layers.duration("session_lifetime", MAX_SESSION_LIFETIME)?;
@@ -87,7 +87,7 @@ impl Config {
             client_ca_path: layers.path("client_ca_path"),
             secrets_manager: layers.get("secrets_manager", secrets_manager)?,
             local_secrets_path: layers.path("local_secrets_path"),
-            audiences: layers.list("audiences"),
+            audiences: layers.list("audiences")?,
             session_lifetime,
             session_key_path: layers.path("session_key_path"),
             sts_fips: layers.switch("sts_fips")?,

@@ -9,9 +9,7 @@ fn load(flags: &[&str], variables: &[(&str, &str)]) -> Result<Config> {
     let matches = command.try_get_matches_from(flags).unwrap();
     let arguments = Arguments::from_arg_matches(&matches).unwrap();
     let variables: BTreeMap<_, _> = variables.iter().copied().collect();
-    Config::load(&arguments, &|name| {
-        variables.get(name).map(|&text| text.to_owned())
-    })
+    Config::load(&arguments, &|name| variables.get(name).map(Into::into))
 }
 
 fn file(text: &str) -> tempfile::NamedTempFile {
@@ -112,5 +110,35 @@ fn an_error_names_the_key_and_its_source() {
         assert!(error.is_configuration());
         let text = error.to_string();
         assert!(text.contains(key) && text.contains(says), "{text}");
+    }
+}
+
+/// Whoever set it meant something: not to heed it could mean no client certificates.
+#[cfg(unix)]
+#[test]
+fn a_variable_that_cannot_be_read_is_not_passed_over() {
+    let garbled: OsString = std::os::unix::ffi::OsStringExt::from_vec(b"/etc/\xff.pem".to_vec());
+    let error = Config::load(&Arguments::default(), &|name| {
+        (name == "APPROZIUM_CLIENT_CA_PATH").then(|| garbled.clone())
+    });
+    let text = error.unwrap_err().to_string();
+    assert!(
+        text.contains("client_ca_path (variable APPROZIUM_CLIENT_CA_PATH)"),
+        "{text}"
+    );
+}
+
+/// The default is another list, and it would let in proofs for other names.
+#[test]
+fn a_list_without_items_is_a_mistake() {
+    let file = file("session: {audiences: []}\n");
+    let path = file.path().to_str().unwrap();
+    for (flags, variables) in [
+        (&["--config", path][..], &[][..]),
+        (&["--audiences", " , "], &[]),
+        (&[], &[("APPROZIUM_AUDIENCES", " ")]),
+    ] {
+        let text = load(flags, variables).unwrap_err().to_string();
+        assert!(text.contains("audiences ("), "{text}");
     }
 }

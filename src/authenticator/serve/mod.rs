@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn configured(arguments: &Arguments) -> Result<()> {
-    let config = Config::load(arguments, &|name| env::var(name).ok())?;
+    let config = Config::load(arguments, &|name| env::var_os(name))?;
     let filter = logging::filter(&config.log_level)
         .map_err(|problem| config.layers.error("log_level", problem))?;
     logging::init(filter, config.log_format);
