@@ -133,6 +133,14 @@ fn consistent(policy: &Policy) -> Result<(), &'static str> {
     if policy.methods.is_empty() {
         return Err("methods must not be empty");
     }
+    if policy.methods.contains(&Method::Md5)
+        && (policy.pinned_salt.is_some() || policy.pinned_iterations.is_some())
+    {
+        return Err(
+            "methods: md5 has neither salt nor iterations that pinned_salt or pinned_iterations \
+             could hold it to",
+        );
+    }
     if policy.demands_channel_binding() {
         if !policy.methods.contains(&Method::ScramSha256Plus) {
             return Err(
@@ -233,6 +241,13 @@ mod tests {
                      require\n"
                 ),
                 "md5",
+            ),
+            (
+                &format!(
+                    "  iam_arn: {ROLE}\n  methods: [md5, scram-sha-256]\n  pinned_iterations: \
+                     4096\n"
+                ),
+                "pinned_iterations",
             ),
             (
                 &format!("  iam_arn: {ROLE}\n  methods: [md5]\n  channel_binding: require\n"),
