@@ -90,6 +90,8 @@ reasons! {
     NotOnRecord = "not_on_record",
     OtherUserId = "other_user_id",
     SecretsUnavailable = "secrets_unavailable",
+    /// Its policy was edited while the login was under way.
+    RecordChanged = "record_changed",
 
     /// Accepted, and then no challenge came.
     ChallengeTimeout = "challenge_timeout",

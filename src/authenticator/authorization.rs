@@ -64,6 +64,17 @@ impl Authorizer {
         decided
     }
 
+    /// As [`authorize`](Self::authorize), once more, for somebody who took his time since: the
+    /// record by which he may log in now.
+    pub(crate) async fn still(
+        &self,
+        identity: &VerifiedIdentity,
+        key: &RecordKey,
+    ) -> Result<Arc<Record>, Refused> {
+        let records = self.secrets.records(key, Freshness::Usual).await;
+        decide(&records.map_err(Refused::Unavailable)?, identity)
+    }
+
     /// As [`authorize`](Self::authorize), from a record that is read again now; `None` if this
     /// record was read again a moment ago.
     pub(crate) async fn reread(

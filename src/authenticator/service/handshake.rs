@@ -206,21 +206,26 @@ impl HandshakeCall {
         })
     }
 
-    /// The keys for a challenge. A salt other than the confirmed one is a sign that the password
-    /// was changed: then the record is read again first, and decided on again.
+    /// The keys for a challenge, if the record is still what the mechanism was chosen by: minutes
+    /// may have passed. A salt other than the confirmed one is a sign that the password was
+    /// changed: then the record is read again first, and decided on again.
     async fn keys(
         &mut self,
         session: &Session,
-        mut record: Arc<Record>,
+        chosen_by: Arc<Record>,
         server_first: &ServerFirst,
     ) -> Result<(Arc<Record>, Held), Refusal> {
         let shared = self.shared.clone();
         let (salt, iterations) = (server_first.salt(), server_first.iterations());
         let identity = &session.identity;
+        let mut record = shared.authorizer.still(identity, &chosen_by.key).await?;
         if shared.keys.looks_rotated(&record, salt, iterations).await
             && let Some(reread) = shared.authorizer.reread(identity, &record.key).await
         {
             record = reread?;
+        }
+        if record.policy != chosen_by.policy {
+            return Err(Refusal::changed());
         }
         check_pins(&record.policy, salt, iterations)?;
         let held = self
@@ -244,6 +249,8 @@ impl HandshakeCall {
         session: Session,
         record: Arc<Record>,
     ) -> Result<Answered, Refusal> {
+        let authorizer = &self.shared.authorizer;
+        let record = authorizer.still(&session.identity, &record.key).await?;
         if !record.policy.methods.contains(&Method::Md5) {
             return Err(Refusal::policy(
                 "the record does not allow MD5",

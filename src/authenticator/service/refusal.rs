@@ -77,6 +77,15 @@ impl Refusal {
         Refusal::new(Code::ResourceExhausted, text, reason)
     }
 
+    /// The record is another one than at the beginning of the call.
+    pub(super) fn changed() -> Self {
+        Refusal::new(
+            Code::Unavailable,
+            "the record has just been changed",
+            Reason::RecordChanged,
+        )
+    }
+
     pub(super) fn late(reason: Reason) -> Self {
         Refusal::new(Code::DeadlineExceeded, "no message came in time", reason)
     }

@@ -8,7 +8,10 @@ use super::{
     proofs::{keys, verifier},
 };
 use crate::authenticator::{
-    client::{Client, Told, request_id, signer_of, start, v2},
+    client::{
+        Client, Told, both, request_id, signer_of, start,
+        v2::{self, authenticate_request::Message as Request},
+    },
     process::{PASSWORD, record, write_private},
 };
 
@@ -134,4 +137,61 @@ async fn records_are_looked_up_for_nobody_who_is_not_verified() {
     let reason = log.reason(&request_id(&status), "failed").await;
     assert_eq!(reason, "secrets_unavailable");
     assert_eq!(house.metric(attempts).await, 1.0);
+}
+
+/// A client may take minutes between its start and its challenge. What counts is who is on the
+/// record, and what it allows, when an answer is given.
+#[tokio::test]
+async fn an_answer_is_given_by_the_record_as_it_is_then() {
+    let sts = dev_sts().await;
+    let (log, _recording) = Log::start();
+    let before = record("app", ", methods: [md5, scram-sha-256, scram-sha-256-plus]");
+    let house = House::start(sts.verifier(), &before).await;
+    let client = house.client().await;
+    let signer = dev_signer(&sts, "checkout").await;
+    let token = client.session(&signer).await.session_token;
+    let (salt, plus_only) = (vec![7; 4], ", methods: [scram-sha-256-plus]");
+    for (after, code, reason, decision) in [
+        (
+            before.replace("role/checkout", "role/other"),
+            Code::PermissionDenied,
+            "not_on_record",
+            "denied",
+        ),
+        (
+            record("app", plus_only),
+            Code::Unavailable,
+            "record_changed",
+            "failed",
+        ),
+    ] {
+        write_private(&house.secrets(), &before);
+        let (mut scram, scram_id) = client.accepted(&token, "app").await;
+        let (mut md5, md5_id) = client.accepted(&token, "app").await;
+        let first = scram
+            .ask(Request::ScramStart(both(&[7; 32])))
+            .await
+            .unwrap();
+        let v2::authenticate_response::Message::ScramClientFirst(first) = first else {
+            panic!("{first:?}");
+        };
+        let first = String::from_utf8(first.message).unwrap();
+        let (_, nonce) = first.split_once("r=").unwrap();
+
+        write_private(&house.secrets(), &after);
+        let message = format!("r={nonce}theirs,s=c2FsdA==,i=4096").into_bytes();
+        let challenge = Request::ScramServerFirst(v2::ScramServerFirst { message });
+        assert_eq!(scram.ask(challenge).await.unwrap_err().code(), code);
+        assert_eq!(log.reason(&scram_id, decision).await, reason);
+
+        let salt = salt.clone();
+        let challenge = Request::Md5Challenge(v2::Md5Challenge { salt });
+        let refused = md5.ask(challenge).await.unwrap_err();
+        let reason = if code == Code::PermissionDenied {
+            reason
+        } else {
+            "method_not_on_record"
+        };
+        assert_eq!(log.reason(&md5_id, "denied").await, reason, "{refused}");
+    }
 }
