@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::AuthClient;
 use crate::{
     attribution::{self, Attribution},
-    identity::{Arn, Principal},
+    identity::role_name,
 };
 
 /// What is known about a client, its identity and the place where it runs: see
@@ -55,7 +55,7 @@ pub struct AttributionInfo {
 impl AttributionInfo {
     pub(super) fn of(client: &AuthClient) -> Self {
         let iam_arn = client.iam_arn();
-        let iam_role = iam_arn.as_deref().and_then(role);
+        let iam_role = iam_arn.as_deref().and_then(role_name);
         let known = attribution::known();
         let known = known.as_deref();
         let owned = |text: Option<&str>| text.map(str::to_owned);
@@ -91,12 +91,6 @@ pub(super) fn told_attribution() -> HashMap<String, String> {
     }
 }
 
-fn role(arn: &str) -> Option<String> {
-    let arn = Arn::parse(arn).ok()?;
-    let principal = Principal::of_caller(&arn).ok()?;
-    principal.role_name().map(str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,9 +120,9 @@ mod tests {
     #[test]
     fn the_role_is_the_name_in_the_arn() {
         assert_eq!(
-            role("arn:aws:sts::123456789012:assumed-role/checkout/pod-7f").as_deref(),
+            role_name("arn:aws:sts::123456789012:assumed-role/checkout/pod-7f").as_deref(),
             Some("checkout")
         );
-        assert_eq!(role("arn:aws:iam::123456789012:user/ann"), None);
+        assert_eq!(role_name("arn:aws:iam::123456789012:user/ann"), None);
     }
 }

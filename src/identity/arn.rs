@@ -122,6 +122,11 @@ impl Arn {
     }
 }
 
+/// [`Arn::role_name`] of a text that may be no ARN at all.
+pub(crate) fn role_name(arn: &str) -> Option<String> {
+    Arn::parse(arn).ok()?.role_name().map(str::to_owned)
+}
+
 fn is_partition(text: &str) -> bool {
     text.strip_prefix("aws").is_some_and(|rest| {
         rest.is_empty()

@@ -10,6 +10,7 @@ mod principal;
 #[cfg(feature = "authenticator")]
 mod rejection;
 
+pub(crate) use arn::role_name;
 pub use arn::{Arn, InvalidArn};
 pub use principal::{Principal, VerifiedIdentity};
 #[cfg(feature = "authenticator")]

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::attributes as key;
-use crate::{attribution, identity::Arn};
+use crate::{attribution, identity::role_name};
 
 /// At most this many attribution attributes on a span.
 const ATTRIBUTION_LIMIT: usize = 12;
@@ -137,7 +137,7 @@ impl Identity<'_> {
         let mut attributes = vec![KeyValue::new(key::AUTHENTICATED, self.authenticated)];
         if let Some(arn) = self.iam_arn {
             attributes.push(shared(key::IAM_ARN, arn));
-            if let Some(role) = role(arn) {
+            if let Some(role) = role_name(arn) {
                 attributes.push(shared(key::IAM_ROLE, &role));
             }
         }
@@ -168,11 +168,6 @@ pub(super) fn shared(key: &'static str, value: &str) -> KeyValue {
 pub(super) fn connection_number(number: u64) -> KeyValue {
     let number = i64::try_from(number).unwrap_or(i64::MAX);
     KeyValue::new(key::NUM_CONNECTIONS, number)
-}
-
-/// `checkout` of `arn:aws:sts::123456789012:assumed-role/checkout/i-0abc`.
-fn role(arn: &str) -> Option<String> {
-    Arn::parse(arn).ok()?.role_name().map(str::to_owned)
 }
 
 /// The pod, task or instance, if that is known by now; if not, it is being found out.
@@ -271,7 +266,7 @@ mod tests {
             ("arn:aws:iam::123456789012:user/ada", None),
             ("nonsense", None),
         ] {
-            assert_eq!(role(arn).as_deref(), expected, "{arn}");
+            assert_eq!(role_name(arn).as_deref(), expected, "{arn}");
         }
     }
 

@@ -5,9 +5,12 @@ use std::{borrow::Cow, error::Error as _, future::Future, io, sync::Arc};
 use tokio_postgres::{Error, error::SqlState};
 
 use super::statement::{Source, Statements, ToStatement};
-use crate::opentelemetry::{
-    ConnectionInfo, Failure, QuerySpan, is_enabled,
-    sql::{Description, describe},
+use crate::{
+    error::printable,
+    opentelemetry::{
+        ConnectionInfo, Failure, QuerySpan, is_enabled,
+        sql::{Description, describe},
+    },
 };
 
 /// Makes the spans of one connection.
@@ -112,7 +115,7 @@ pub(super) fn failure(error: &Error) -> Failure {
                 description: if may_hold_values(database.code()) {
                     Cow::Owned(format!("{} {code}", database.severity()))
                 } else {
-                    let message = one_line(database.message());
+                    let message = printable(database.message());
                     Cow::Owned(format!("{} {code}: {message}", database.severity()))
                 },
             }
@@ -122,20 +125,9 @@ pub(super) fn failure(error: &Error) -> Failure {
         None => Failure {
             error_type: Cow::Borrowed(driver_error_type(error)),
             status_code: None,
-            description: Cow::Owned(one_line(&error.to_string())),
+            description: Cow::Owned(printable(&error.to_string())),
         },
     }
-}
-
-/// A peer's text without control characters, at most 200 characters of it.
-fn one_line(text: &str) -> String {
-    const LIMIT: usize = 200;
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
-    let mut line: String = text.chars().take(LIMIT).map(printable).collect();
-    if text.chars().nth(LIMIT).is_some() {
-        line.push('…');
-    }
-    line
 }
 
 /// Whether the message of such an error may quote a value: data exceptions, syntax errors, and what
