@@ -30,6 +30,7 @@ const MAC_DOMAIN: &[u8] = b"approzium session token mac v2";
 const KEY_ID_DOMAIN: &[u8] = b"approzium session token key id v2";
 const MAX_TOKEN_LENGTH: usize = 4096;
 const MIN_KEY_LENGTH: usize = 32;
+const MAX_KEY_FILE: u64 = 64 << 10;
 
 /// SHA-256 of the certificate that a client showed, if it showed one.
 pub(crate) type ClientCertificate = [u8; 32];
@@ -68,11 +69,8 @@ impl SessionKeys {
         let refuse = |problem: String| {
             Error::configuration(format!("session_key_path: {}: {problem}", path.display()))
         };
-        let metadata = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
-        private(&metadata).map_err(refuse)?;
-        let text = Zeroizing::new(
-            std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?,
-        );
+        let bytes = private(path, MAX_KEY_FILE).map_err(refuse)?;
+        let text = str::from_utf8(&bytes).map_err(|_| refuse("it is not text".into()))?;
         let mut keys = Vec::new();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();

@@ -2,6 +2,8 @@
 
 use std::{
     fmt,
+    fs::{self, File, Metadata},
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -144,17 +146,7 @@ impl Secrets for LocalSecrets {
 
 impl Loaded {
     fn read(path: &Path, permissions: Permissions) -> Result<Self, String> {
-        let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
-        if !metadata.is_file() {
-            return Err("it is not a file".into());
-        }
-        if metadata.len() > MAX_FILE_SIZE {
-            return Err(format!("it is larger than {MAX_FILE_SIZE} bytes"));
-        }
-        if permissions == Permissions::Enforced {
-            private(&metadata)?;
-        }
-        let yaml = Zeroizing::new(std::fs::read(path).map_err(|error| error.to_string())?);
+        let (metadata, yaml) = contents(path, MAX_FILE_SIZE, permissions)?;
         Ok(Loaded {
             stamp: Stamp::of(&metadata),
             settled: metadata
@@ -165,8 +157,45 @@ impl Loaded {
     }
 }
 
+/// Reads a file of secrets that others can neither read nor write.
+pub(crate) fn private(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, String> {
+    contents(path, limit, Permissions::Enforced).map(|(_, bytes)| bytes)
+}
+
+/// A file, as it was before it was read. What is looked at and what is read is one file, whatever
+/// is put in its place meanwhile.
+fn contents(
+    path: &Path,
+    limit: u64,
+    permissions: Permissions,
+) -> Result<(Metadata, Zeroizing<Vec<u8>>), String> {
+    let problem = |error: io::Error| error.to_string();
+    let a_file = |metadata: &Metadata| {
+        let is_one = metadata.is_file();
+        is_one.then_some(()).ok_or("it is not a file".to_owned())
+    };
+    // To open a pipe is to wait for its other end.
+    a_file(&fs::metadata(path).map_err(problem)?)?;
+    let file = File::open(path).map_err(problem)?;
+    let metadata = file.metadata().map_err(problem)?;
+    a_file(&metadata)?;
+    if permissions == Permissions::Enforced {
+        owners_alone(&metadata)?;
+    }
+    // A buffer that grows leaves its old one behind.
+    let expected = usize::try_from(metadata.len().min(limit)).unwrap_or_default();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(expected + 1));
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(problem)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > limit) {
+        return Err(format!("it is larger than {limit} bytes"));
+    }
+    Ok((metadata, bytes))
+}
+
 impl Stamp {
-    fn of(metadata: &std::fs::Metadata) -> Self {
+    fn of(metadata: &Metadata) -> Self {
         #[cfg(unix)]
         let inode = std::os::unix::fs::MetadataExt::ino(metadata);
         #[cfg(not(unix))]
@@ -180,7 +209,7 @@ impl Stamp {
 }
 
 /// Refuses a file of secrets that others can read, or that others than its owner can write.
-pub(crate) fn private(metadata: &std::fs::Metadata) -> Result<(), String> {
+fn owners_alone(metadata: &Metadata) -> Result<(), String> {
     #[cfg(unix)]
     {
         let mode = std::os::unix::fs::MetadataExt::mode(metadata) & 0o777;
@@ -205,7 +234,7 @@ impl fmt::Debug for LocalSecrets {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -249,7 +278,7 @@ mod tests {
         let tick = SystemTime::now();
         let write = |user: &str| {
             write(&path, &record(user), 0o600);
-            let file = fs::File::options().append(true).open(&path).unwrap();
+            let file = File::options().append(true).open(&path).unwrap();
             file.set_modified(tick).unwrap();
         };
         write("one");
@@ -260,6 +289,22 @@ mod tests {
             let found = secrets.records(&key, Freshness::Usual).await.unwrap();
             assert_eq!(found.len(), 1, "{user}");
         }
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_large_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let says = |path: &Path| LocalSecrets::open(path).unwrap_err().to_string();
+        assert!(says(folder.path()).contains("not a file"));
+        let path = folder.path().join("secrets.yaml");
+        write(&path, &record("app"), 0o600);
+        let file = File::options().append(true).open(&path).unwrap();
+        file.set_len(MAX_FILE_SIZE + 1).unwrap();
+        assert!(says(&path).contains("larger"));
+        assert_eq!(
+            private(&path, MAX_FILE_SIZE + 1).unwrap().len(),
+            (16 << 20) + 1
+        );
     }
 
     #[test]
