@@ -13,7 +13,7 @@ use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,13 @@ use super::{
 /// How long a connection may live on which nobody proved who they are. It covers a whole session
 /// in the making.
 const STRANGERS_STAY: Duration = Duration::from_secs(90);
+
+/// Calls of one connection that may be worked on. HTTP/2's own bound on streams knows only those
+/// that were not reset: half as many ([`MAX_STREAMS`]), so that no honest client meets this one.
+const MAX_CALLS: usize = 2 * MAX_STREAMS as usize;
+
+/// HTTP/2 streams at a time on one connection.
+pub(crate) const MAX_STREAMS: u32 = 256;
 
 /// How long to wait after the system refused to hand over a connection: it is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -149,6 +156,8 @@ impl Acceptor {
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     pub(crate) certificate: Option<ClientCertificate>,
+    /// Calls on it that are worked on, those among them whose streams were reset.
+    pub(crate) calls: Arc<Semaphore>,
     stranger: Arc<Mutex<Option<Pass<IpAddr>>>>,
     known: CancellationToken,
 }
@@ -162,6 +171,7 @@ impl Peer {
         Peer {
             address,
             certificate,
+            calls: Arc::new(Semaphore::new(MAX_CALLS)),
             stranger: Arc::new(Mutex::new(Some(pass))),
             known: CancellationToken::new(),
         }

@@ -11,7 +11,7 @@ use super::{
     http,
     keys::KeyStore,
     limits::{Gate, Limits, Rate},
-    listener::{Acceptor, GrpcListener, HttpListener},
+    listener::{Acceptor, GrpcListener, HttpListener, MAX_STREAMS},
     metrics::Metrics,
     secrets::LocalSecrets,
     service::{MAX_MESSAGE_SIZE, Service, Shared},
@@ -28,8 +28,6 @@ use crate::{
 /// The service as gRPC's health protocol knows it; the empty name stands for the whole server.
 const SERVICE: &str = "approzium.v2.Authenticator";
 
-/// Calls at a time on one connection.
-const MAX_STREAMS: u32 = 256;
 const MAX_HEADERS: u32 = 16 << 10;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 

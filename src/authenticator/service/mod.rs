@@ -12,7 +12,7 @@ mod session;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use ::tracing::Instrument as _;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataValue};
 use uuid::Uuid;
@@ -102,6 +102,7 @@ struct Call<Q, A> {
     outbound: mpsc::Sender<Result<A, Status>>,
     audit: Audit,
     span: ServerSpan,
+    _place: OwnedSemaphorePermit,
 }
 
 type Answers<A> = Response<ReceiverStream<Result<A, Status>>>;
@@ -116,6 +117,11 @@ impl<Q, A> Call<Q, A> {
         let Some(peer) = request.extensions().get::<Peer>().cloned() else {
             return Err(Status::internal("the connection has no peer"));
         };
+        let Ok(place) = peer.calls.clone().try_acquire_owned() else {
+            return Err(Status::resource_exhausted(
+                "too many calls on one connection",
+            ));
+        };
         let span = ServerSpan::start(method, &request_id, request.metadata());
         let (outbound, answers) = mpsc::channel(OUTBOUND);
         let mut response = Response::new(ReceiverStream::new(answers));
@@ -129,6 +135,7 @@ impl<Q, A> Call<Q, A> {
             inbound: request.into_inner(),
             outbound,
             span,
+            _place: place,
         };
         Ok((call, response))
     }

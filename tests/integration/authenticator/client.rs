@@ -97,6 +97,7 @@ pub(crate) async fn channel_from(
             let socket = TcpSocket::new_v4()?;
             socket.bind((source, 0).into())?;
             let stream = socket.connect(address).await?;
+            stream.set_nodelay(true)?;
             let name = ServerName::try_from("127.0.0.1").unwrap();
             Ok::<_, std::io::Error>(TokioIo::new(connector.connect(name, stream).await?))
         }

@@ -1,9 +1,21 @@
 //! How much anybody can ask for: more is a constant error, and costs nobody else anything.
 
-use std::{collections::HashMap, net::Ipv4Addr, time::Duration};
+use std::{
+    collections::HashMap,
+    net::Ipv4Addr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use approzium::authenticator::Limits;
+use approzium::{
+    authenticator::Limits,
+    identity::{
+        Rejection, VerifiedIdentity,
+        aws::{CheckedProof, Verifier},
+    },
+};
 use futures_util::future::join_all;
+use tokio::sync::Notify;
 use tonic::{
     Code,
     metadata::{MetadataMap, MetadataValue},
@@ -13,7 +25,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use super::{House, Log, dev_signer, dev_sts};
 use crate::authenticator::{
     client::{
-        Client, Refusal, both, channel, channel_from, request_id, start,
+        Client, Refusal, both, channel, channel_from, request_id, sign, start,
         v2::{self, HandshakeStart, authenticate_request::Message as Request},
     },
     process::{record, until},
@@ -295,6 +307,48 @@ async fn health_is_asked_for_in_few_bytes() {
     };
     assert_eq!(ask(100).await, Code::NotFound);
     assert_eq!(ask(MEGABYTE).await, Code::OutOfRange);
+}
+
+/// HTTP/2 forgets a stream that is reset, and with it forgets to count it; the work goes on.
+#[tokio::test]
+async fn streams_that_are_reset_leave_no_heap_of_work() {
+    struct Never(Arc<Notify>);
+    #[tonic::async_trait]
+    impl Verifier for Never {
+        async fn verify(&self, _: &CheckedProof) -> Result<VerifiedIdentity, Rejection> {
+            self.0.notify_one();
+            std::future::pending().await
+        }
+    }
+    let mut limits = Limits::default();
+    limits.unauthenticated_per_address = 10_000;
+    limits.unauthenticated = 10_000;
+    limits.sts_calls_per_second_per_address = 10_000;
+    limits.sts_calls_per_second = 10_000;
+    let asked = Arc::new(Notify::new());
+    let house = House::start_with(Never(asked.clone()), "", |builder, _| {
+        builder.limits(limits)
+    })
+    .await;
+    let client = house.client().await;
+    let signer = dev_signer(&dev_sts().await, "checkout").await;
+    let mut begun = 0;
+    let refused = loop {
+        let challenge = match client.challenge().await {
+            Ok(challenge) => challenge,
+            Err(refused) => break refused,
+        };
+        let proof = sign(&signer, &challenge.nonce, "127.0.0.1", SystemTime::now()).await;
+        // As long as it takes the proof to get there, and no longer.
+        tokio::select! {
+            granted = challenge.prove(proof) => panic!("{granted:?}"),
+            () = asked.notified() => {}
+        }
+        begun += 1;
+        assert!(begun < 2_000, "nobody counts them");
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    house.client().await.challenge().await.unwrap();
 }
 
 fn with(mut start: HandshakeStart, change: impl FnOnce(&mut HandshakeStart)) -> HandshakeStart {
