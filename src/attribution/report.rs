@@ -1,6 +1,6 @@
 //! What was found: attributes, place, identity, and what each probe has to say.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ::opentelemetry::{Array, KeyValue, Value};
 use serde::{
@@ -85,15 +85,17 @@ impl Attribution {
     /// The identity is not among them: it belongs to a connection, and the connection knows the
     /// verified one.
     pub fn span_attributes(&self) -> Vec<KeyValue> {
+        // Every span gets a copy: these count references.
+        let shared = |key, value: String| KeyValue::new(key, Value::from(Arc::<str>::from(value)));
         match self.place() {
             Some(Place::Kubernetes { namespace, pod }) => namespace
-                .map(|namespace| KeyValue::new(keys::SPAN_K8S_NAMESPACE_NAME, namespace))
+                .map(|namespace| shared(keys::SPAN_K8S_NAMESPACE_NAME, namespace))
                 .into_iter()
-                .chain([KeyValue::new(keys::SPAN_K8S_POD_NAME, pod)])
+                .chain([shared(keys::SPAN_K8S_POD_NAME, pod)])
                 .collect(),
-            Some(Place::Ecs { task_id }) => vec![KeyValue::new(keys::SPAN_ECS_TASK_ID, task_id)],
+            Some(Place::Ecs { task_id }) => vec![shared(keys::SPAN_ECS_TASK_ID, task_id)],
             Some(Place::Ec2 { instance_id }) => {
-                vec![KeyValue::new(keys::SPAN_EC2_INSTANCE_ID, instance_id)]
+                vec![shared(keys::SPAN_EC2_INSTANCE_ID, instance_id)]
             }
             None => Vec::new(),
         }
