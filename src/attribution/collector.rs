@@ -132,11 +132,17 @@ impl Collector {
 
     /// Collects: ends within the budget, and never fails.
     pub async fn collect(&self) -> Attribution {
-        // The AWS SDK's futures are large, and may come on top of a deep stack of the caller's.
-        Box::pin(self.run_probes()).await
+        self.collect_telling(|_| ()).await
     }
 
-    async fn run_probes(&self) -> Attribution {
+    /// The same, and tells as soon as it is known what there is but the identity, which may have
+    /// to wait for STS.
+    pub(super) async fn collect_telling(&self, tell: impl FnOnce(&Attribution)) -> Attribution {
+        // The AWS SDK's futures are large, and may come on top of a deep stack of the caller's.
+        Box::pin(self.run_probes(tell)).await
+    }
+
+    async fn run_probes(&self, tell: impl FnOnce(&Attribution)) -> Attribution {
         let settings = &self.settings;
         let watch = Watch {
             begun: Instant::now(),
@@ -168,45 +174,46 @@ impl Collector {
                 None => iam::probe(&sources, by_iam).await,
             }
         };
-        let probes = tokio::join!(
-            watch.over("iam", by_iam, iam),
-            watch.over("ec2", by_ec2, ec2::probe(&machine, &imds, by_ec2)),
-            watch.over("ecs", by_ecs, ecs::probe(&machine, by_ecs, cap)),
-            watch.over(
-                "kubernetes",
-                by_kubernetes,
-                kubernetes::probe(&machine, by_kubernetes)
-            ),
-            watch.over(
-                "container",
-                by_container,
-                container::probe(&machine, by_container)
-            ),
-        );
-
-        let (iam, ec2, ecs, kubernetes, container) = probes;
-        let mut attribution = Attribution {
-            probes: vec![iam, ec2, ecs, kubernetes, container],
-            ..Attribution::default()
+        let others = async {
+            let probes = tokio::join!(
+                watch.over("ec2", by_ec2, ec2::probe(&machine, &imds, by_ec2)),
+                watch.over("ecs", by_ecs, ecs::probe(&machine, by_ecs, cap)),
+                watch.over(
+                    "kubernetes",
+                    by_kubernetes,
+                    kubernetes::probe(&machine, by_kubernetes)
+                ),
+                watch.over(
+                    "container",
+                    by_container,
+                    container::probe(&machine, by_container)
+                ),
+            );
+            let mut attribution = Attribution::default();
+            let from_ec2 = by_ec2.take();
+            let is_eks_node = from_ec2.contains_key(keys::K8S_CLUSTER_NAME);
+            // The more specific comes later and wins: a task's account over its instance's.
+            for found in [
+                by_container.take(),
+                from_ec2,
+                by_ecs.take(),
+                by_kubernetes.take(),
+            ] {
+                attribution.found.extend(found);
+            }
+            if is_eks_node {
+                attribution.put(keys::CLOUD_PLATFORM, "aws_eks");
+            }
+            if let Some(arn) = eks_cluster_arn(&attribution) {
+                attribution.put(keys::AWS_EKS_CLUSTER_ARN, &arn);
+            }
+            tell(&attribution);
+            (attribution, probes)
         };
-        let (from_iam, from_ec2) = (by_iam.take(), by_ec2.take());
-        let is_eks_node = from_ec2.contains_key(keys::K8S_CLUSTER_NAME);
-        // The more specific comes later and wins: a task's account over its instance's.
-        for found in [
-            by_container.take(),
-            from_ec2,
-            by_ecs.take(),
-            by_kubernetes.take(),
-        ] {
-            attribution.found.extend(found);
-        }
-        if is_eks_node {
-            attribution.put(keys::CLOUD_PLATFORM, "aws_eks");
-        }
-        if let Some(arn) = eks_cluster_arn(&attribution) {
-            attribution.put(keys::AWS_EKS_CLUSTER_ARN, &arn);
-        }
-        if let Some(Value::String(arn)) = from_iam.get(keys::IAM_ARN) {
+        let (iam, (mut attribution, probes)) = tokio::join!(watch.over("iam", by_iam, iam), others);
+        let (ec2, ecs, kubernetes, container) = probes;
+        attribution.probes = vec![iam, ec2, ecs, kubernetes, container];
+        if let Some(Value::String(arn)) = by_iam.take().get(keys::IAM_ARN) {
             attribution.set_iam_arn(arn.as_str(), settings.verified_iam_arn.is_some());
         }
         attribution.took = watch.begun.elapsed();
@@ -275,7 +282,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Place, *};
 
     #[tokio::test(start_paused = true)]
     async fn what_was_found_before_the_budget_ran_out_stays_found() {
@@ -308,6 +315,36 @@ mod tests {
             CollectorBuilder::default().budget(Duration::MAX).budget,
             LONGEST_BUDGET
         );
+    }
+
+    #[tokio::test]
+    async fn the_place_is_told_while_who_it_is_is_still_asked() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap();
+        let collector = Collector::builder()
+            .budget(Duration::from_secs(40))
+            .root("/nonexistent")
+            .environment([
+                ("AWS_EC2_METADATA_DISABLED", "true"),
+                ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/credentials"),
+                ("K8S_POD_NAME", "checkout-7"),
+            ])
+            .ecs_credentials_address(format!("http://{address}"))
+            .build();
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let collecting = collector.collect_telling(|found| {
+            sender.send(found.place()).unwrap();
+        });
+        let told = tokio::select! {
+            biased;
+            place = receiver => place.unwrap(),
+            _ = collecting => panic!("it was told at the end"),
+        };
+        let expected = Place::Kubernetes {
+            namespace: None,
+            pod: "checkout-7".to_owned(),
+        };
+        assert_eq!(told, Some(expected));
     }
 
     #[test]

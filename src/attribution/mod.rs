@@ -42,7 +42,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OnceCell;
+use ::opentelemetry::KeyValue;
+use tokio::sync::{OnceCell, SetOnce};
 
 mod cgroup;
 mod collector;
@@ -73,14 +74,37 @@ pub async fn collect() -> Attribution {
 
 static CURRENT: OnceCell<Arc<Attribution>> = OnceCell::const_new();
 
+/// [`Attribution::span_attributes`] of it, which are known earlier.
+static PLACE: SetOnce<Vec<KeyValue>> = SetOnce::const_new();
+
 /// What this process runs on, collected once: whoever comes while that goes on waits for the same
 /// collection, at most its [budget](DEFAULT_BUDGET).
 pub async fn current() -> Arc<Attribution> {
     CURRENT
         // On the heap: an application's own futures would else hold, and name, all that is below.
-        .get_or_init(|| async { Arc::new(Box::pin(collect()).await) })
+        .get_or_init(|| async {
+            let collector = Collector::default();
+            let collecting = collector.collect_telling(|found| {
+                // A collection that was given up may have told it before.
+                let _ = PLACE.set(found.span_attributes());
+            });
+            Arc::new(Box::pin(collecting).await)
+        })
         .await
         .clone()
+}
+
+/// What stands on each query's span of the [place](Place), if it is known by now.
+pub(crate) fn place() -> Option<&'static [KeyValue]> {
+    PLACE.get().map(Vec::as_slice)
+}
+
+/// Waits for the [`place`], and for nothing else of what is collected.
+pub(crate) async fn place_known() {
+    tokio::select! {
+        _ = PLACE.wait() => {}
+        _ = current() => {}
+    }
 }
 
 /// What [`current`] has found, without waiting: nothing before it was first awaited to its end.

@@ -218,7 +218,7 @@ impl OpenSpan {
 
     /// Adds the place, which may have become known since the start.
     fn locate(&self) {
-        self.set(place().unwrap_or_default());
+        self.set(place().unwrap_or_default().iter().cloned());
     }
 
     fn end(&self) {

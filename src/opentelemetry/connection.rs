@@ -93,7 +93,7 @@ impl ConnectionInfo {
         }
         match place() {
             None => &self.attributes,
-            Some(place) => self.complete.get_or_init(|| self.with(place)),
+            Some(place) => self.complete.get_or_init(|| self.with(place.to_vec())),
         }
     }
 
@@ -171,12 +171,12 @@ pub(super) fn connection_number(number: u64) -> KeyValue {
 }
 
 /// The pod, task or instance, if that is known by now; if not, it is being found out.
-pub(super) fn place() -> Option<Vec<KeyValue>> {
-    let known = attribution::known();
+pub(super) fn place() -> Option<&'static [KeyValue]> {
+    let known = attribution::place();
     if known.is_none() {
         find_place();
     }
-    Some(known?.span_attributes())
+    known
 }
 
 /// Waits until spans can say where they come from, so that a connection's first query says it too.
@@ -184,9 +184,9 @@ pub(super) fn place() -> Option<Vec<KeyValue>> {
 /// It was begun with the connect, and takes no longer than attribution's own budget: this costs the
 /// first connect of a process at most that, and the others nothing.
 pub(crate) async fn place_known(deadline: Instant) {
-    if super::is_enabled() && attribution::known().is_none() {
+    if super::is_enabled() && attribution::place().is_none() {
         // Late is no failure: later spans have it.
-        let _ = timeout_at(deadline, attribution::current()).await;
+        let _ = timeout_at(deadline, attribution::place_known()).await;
     }
 }
 
