@@ -125,11 +125,18 @@ async fn common(config: &Config) -> Result<AuthenticatorBuilder> {
 }
 
 async fn address(config: &Config, port: u16) -> Result<SocketAddr> {
-    tokio::net::lookup_host((config.host.as_str(), port))
+    let address = tokio::net::lookup_host((config.host.as_str(), port))
         .await
         .map_err(|error| config.layers.error("host", error))?
         .next()
-        .ok_or_else(|| config.layers.error("host", "it has no address"))
+        .ok_or_else(|| config.layers.error("host", "it has no address"))?;
+    // What `localhost` means is the resolver's word.
+    if config.dev && !address.ip().is_loopback() {
+        return Err(config
+            .layers
+            .error("host", "development mode listens on loopback only"));
+    }
+    Ok(address)
 }
 
 /// Serves until asked to stop, and drains.
