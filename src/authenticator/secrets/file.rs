@@ -95,8 +95,10 @@ impl LocalSecrets {
 }
 
 impl LocalSecrets {
-    async fn is_current(&self, loaded: &Loaded) -> Result<bool, Unavailable> {
-        match tokio::fs::metadata(&self.path).await {
+    /// Looks at the local file here and now: that takes a fraction of handing it to another thread,
+    /// and every handshake waits for it.
+    fn is_current(&self, loaded: &Loaded) -> Result<bool, Unavailable> {
+        match fs::metadata(&self.path) {
             Ok(metadata) => Ok(loaded.settled && Stamp::of(&metadata) == loaded.stamp),
             Err(error) => Err(self.unavailable(error)),
         }
@@ -105,7 +107,7 @@ impl LocalSecrets {
     async fn read(&self, freshness: Freshness) -> Result<Arc<Loaded>, Unavailable> {
         let _reading = self.reading.lock().await;
         let loaded = self.loaded.load_full();
-        if freshness == Freshness::Usual && self.is_current(&loaded).await? {
+        if freshness == Freshness::Usual && self.is_current(&loaded)? {
             return Ok(loaded);
         }
         let (path, permissions) = (self.path.clone(), self.permissions);
@@ -132,7 +134,7 @@ impl Secrets for LocalSecrets {
         freshness: Freshness,
     ) -> Result<Vec<Arc<Record>>, Unavailable> {
         let mut loaded = self.loaded.load_full();
-        if freshness == Freshness::Reread || !self.is_current(&loaded).await? {
+        if freshness == Freshness::Reread || !self.is_current(&loaded)? {
             loaded = self.read(freshness).await?;
         }
         Ok(loaded
