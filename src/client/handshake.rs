@@ -2,11 +2,13 @@
 
 mod message;
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use ::opentelemetry::Context;
-pub(crate) use message::{Outcome, ScramFinal, Target};
-use message::{about, is_md5_response, is_message, request, start, unexpected};
+pub(crate) use message::{Offered, Outcome, ScramFinal, Target};
+use message::{
+    about, client_first_messages, is_md5_response, is_message, request, start, unexpected,
+};
 use tokio::{
     runtime::Handle,
     sync::mpsc,
@@ -23,12 +25,13 @@ use crate::{
     proto::v2::{
         self, authenticate_request::Message as Request, authenticate_response::Message as Response,
     },
+    wire::scram::{ClientFirstMessages, Mechanism},
 };
 
 /// A login is begun on so many connections to the Authenticator, if they break.
 const ATTEMPTS: usize = 3;
-/// Start, two challenges, outcome: the queue never fills.
-const MESSAGES: usize = 4;
+/// Start, challenge, outcome: the queue never fills.
+const MESSAGES: usize = 3;
 /// How long the Authenticator may take to note an outcome. Nobody waits for it.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -39,6 +42,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub(crate) struct Handshake {
     request_id: String,
     iam_arn: String,
+    client_first: ClientFirstMessages,
     stream: Option<Stream>,
     client: AuthClient,
     deadline: Instant,
@@ -128,10 +132,12 @@ impl Handshake {
                 if status::is_request_id(&accepted.request_id)
                     && is_identity(&accepted.iam_arn) =>
             {
+                let client_first = client_first_messages(&accepted)?;
                 client.0.lanes.answered(connection);
                 Ok(Handshake {
                     request_id: accepted.request_id,
                     iam_arn: accepted.iam_arn,
+                    client_first,
                     stream: Some(Stream {
                         requests,
                         responses,
@@ -156,38 +162,28 @@ impl Handshake {
         &self.iam_arn
     }
 
-    /// The database offers SASL: the chosen mechanism and the client-first-message.
-    ///
-    /// `tls_server_end_point` is given if the database's certificate has one and the application
-    /// is willing to bind to it; `require_channel_binding` if it insists.
-    pub(crate) async fn scram_start(
-        &mut self,
-        mechanisms: &[String],
-        tls: bool,
-        tls_server_end_point: Option<Vec<u8>>,
-        require_channel_binding: bool,
-    ) -> Result<(String, Vec<u8>)> {
-        let request = Request::ScramStart(v2::ScramStart {
-            mechanisms: mechanisms.to_vec(),
-            tls,
-            tls_server_end_point: tls_server_end_point.unwrap_or_default(),
-            require_channel_binding,
-        });
-        match self.exchange(request).await? {
-            Response::ScramClientFirst(first)
-                if mechanisms.contains(&first.mechanism) && is_message(&first.message) =>
-            {
-                Ok((first.mechanism, first.message))
-            }
-            _ => Err(self.unexpected("no client-first-message for an offered mechanism")),
-        }
+    /// The database offers SASL: the mechanism and the client-first-message for it, without asking
+    /// anybody. None if the record leaves none: [`scram_refused`](Self::scram_refused) says why.
+    pub(crate) fn scram_start(&self, offered: &Offered) -> Option<(Mechanism, &[u8])> {
+        let mechanisms = offered.mechanisms.iter().map(String::as_str);
+        let connection = offered.connection.clone();
+        self.client_first.select(connection, mechanisms).ok()
+    }
+
+    /// No client-first-message fits: the Authenticator's reason, which it has noted.
+    pub(crate) async fn scram_refused(&mut self, offered: &Offered) -> Result<Infallible> {
+        let request = offered.challenge(&[]);
+        self.exchange(request).await?;
+        Err(self.unexpected("an answer where none of its client-first-messages fits"))
     }
 
     /// The database sent server-first.
-    pub(crate) async fn scram_server_first(&mut self, message: &[u8]) -> Result<ScramFinal> {
-        let request = Request::ScramServerFirst(v2::ScramServerFirst {
-            message: message.to_vec(),
-        });
+    pub(crate) async fn scram_server_first(
+        &mut self,
+        offered: &Offered,
+        message: &[u8],
+    ) -> Result<ScramFinal> {
+        let request = offered.challenge(message);
         match self.exchange(request).await? {
             Response::ScramClientFinal(last) if is_message(&last.message) => {
                 let server_signature_sha256 = last

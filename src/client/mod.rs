@@ -52,7 +52,7 @@ use tokio::time::Instant;
 
 pub use builder::AuthClientBuilder;
 pub use default::{default_auth_client, set_default_auth_client};
-pub(crate) use handshake::{Handshake, Outcome, Target};
+pub(crate) use handshake::{Handshake, Offered, Outcome, Target};
 pub use information::AttributionInfo;
 use lane::Lanes;
 use session::Sessions;

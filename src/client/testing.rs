@@ -133,16 +133,24 @@ pub(super) fn grant() -> v2::SessionGrant {
     }
 }
 
+pub(super) fn client_first(mechanism: &str, message: &[u8]) -> v2::ScramClientFirst {
+    v2::ScramClientFirst {
+        mechanism: mechanism.to_owned(),
+        message: message.to_vec(),
+    }
+}
+
 /// What a good Authenticator says in a handshake, with made-up cryptography.
 pub(super) fn answer(ask: Ask) -> Reply<Answer> {
     Reply::Say(match ask {
         Ask::Start(_) => Answer::Accepted(v2::HandshakeAccepted {
             request_id: REQUEST_ID.to_owned(),
             iam_arn: ARN.to_owned(),
-        }),
-        Ask::ScramStart(start) => Answer::ScramClientFirst(v2::ScramClientFirst {
-            mechanism: start.mechanisms.first().cloned().unwrap_or_default(),
-            message: b"n,,n=,r=abc".to_vec(),
+            scram_client_first: vec![
+                client_first("SCRAM-SHA-256-PLUS", b"p=tls-server-end-point,,n=,r=abc"),
+                client_first("SCRAM-SHA-256", b"y,,n=,r=abc"),
+                client_first("SCRAM-SHA-256", b"n,,n=,r=abc"),
+            ],
         }),
         Ask::ScramServerFirst(_) => Answer::ScramClientFinal(v2::ScramClientFinal {
             message: b"c=biws,r=abcdef,p=cHJvb2Y=".to_vec(),

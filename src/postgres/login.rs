@@ -2,13 +2,12 @@
 //!
 //! ```text
 //! application            database                 Authenticator
+//!     │ ◀ accepted, client-first for each gs2 header ───┤
 //!     ├─ StartupMessage ───▶ │                          │
 //!     │ ◀─ SASL: mechanisms ─┤                          │
-//!     ├─ mechanisms, tls-server-end-point ────────────▶ │
-//!     │ ◀──────────────────────────────── client-first ─┤
 //!     ├─ client-first ─────▶ │                          │
 //!     │ ◀──── server-first ──┤                          │
-//!     ├─ server-first ────────────────────────────────▶ │
+//!     ├─ mechanisms, tls-server-end-point, server-first ▶
 //!     │ ◀───── client-final, SHA-256(ServerSignature) ──┤
 //!     ├─ client-final ─────▶ │                          │
 //!     │ ◀──── server-final ──┤  its v= is verified here │
@@ -31,10 +30,7 @@ use tokio_postgres::config::ChannelBinding;
 pub(super) use self::delegate::{Delegate, Report};
 use self::{
     exchange::{Exchange, Stop},
-    refusal::{
-        broken, broken_by_authenticator, not_answered, not_scram, policy, refused, require,
-        unsendable,
-    },
+    refusal::{broken, not_answered, not_scram, policy, refused, require, unsendable},
 };
 use super::{
     config::{Config, RequireAuth},
@@ -43,13 +39,13 @@ use super::{
 };
 use crate::{
     Hop, Result,
-    client::{Handshake, Outcome},
+    client::{Handshake, Offered, Outcome},
     opentelemetry::{ConnectSpan, Phase, PhaseSpan, place_known},
     wire::{
         postgres::{
             Authentication, StartupMessage, password_message, sasl_initial_response, sasl_response,
         },
-        scram::{Mechanism, verify_server_final},
+        scram::{Mechanism, Offer, verify_server_final},
     },
 };
 
@@ -231,7 +227,7 @@ impl Session<'_> {
             }
             Authentication::Sasl { mechanisms } => {
                 require(methods.scram_sha_256(), "scram-sha-256")?;
-                self.scram(exchange, startup, &mechanisms).await?
+                self.scram(exchange, startup, mechanisms).await?
             }
             Authentication::Md5Password { salt } => {
                 require(methods.md5(), "md5")?;
@@ -267,7 +263,7 @@ impl Session<'_> {
         &mut self,
         exchange: &mut Exchange<S>,
         startup: &StartupMessage,
-        offered: &[String],
+        mechanisms: Vec<String>,
     ) -> Result<Authenticated, Stop>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -280,10 +276,13 @@ impl Session<'_> {
         };
         let bound = Mechanism::ScramSha256Plus.as_str();
         let unbound = Mechanism::ScramSha256.as_str();
-        if !offered.iter().any(|name| name == bound || name == unbound) {
-            return Err(not_scram(offered).into());
+        if !mechanisms
+            .iter()
+            .any(|name| name == bound || name == unbound)
+        {
+            return Err(not_scram(&mechanisms).into());
         }
-        if required && !offered.iter().any(|mechanism| mechanism == bound) {
+        if required && !mechanisms.iter().any(|mechanism| mechanism == bound) {
             let help = match tls {
                 true => "it needs PostgreSQL 11 or later with a certificate of its own",
                 false => "it needs TLS: see sslmode",
@@ -303,20 +302,25 @@ impl Session<'_> {
         }
 
         let (handshake, mut phase) = self.open(exchange, startup).await?;
-        let start = handshake.scram_start(offered, tls, end_point, required);
-        let (mechanism, client_first) = phase.answer(exchange, start).await?;
-        let known = mechanism == bound || mechanism == unbound;
-        if !known || !offered.contains(&mechanism) || (required && mechanism != bound) {
-            return Err(broken_by_authenticator("a mechanism that was not asked for").into());
-        }
-        exchange
-            .send(&sasl_initial_response(&mechanism, &client_first).map_err(unsendable)?)
-            .await?;
+        let offered = Offered {
+            mechanisms,
+            connection: Offer {
+                tls,
+                tls_server_end_point: end_point,
+                require_channel_binding: required,
+            },
+        };
+        let Some((mechanism, client_first)) = handshake.scram_start(&offered) else {
+            let refused = handshake.scram_refused(&offered);
+            match phase.answer(exchange, refused).await? {}
+        };
+        let response = sasl_initial_response(mechanism.as_str(), client_first);
+        exchange.send(&response.map_err(unsendable)?).await?;
 
         let Authentication::SaslContinue(server_first) = exchange.authentication().await? else {
             return Err(broken("no server-first-message in the SCRAM exchange").into());
         };
-        let answer = handshake.scram_server_first(&server_first);
+        let answer = handshake.scram_server_first(&offered, &server_first);
         let client_final = phase.answer(exchange, answer).await?;
         phase.finish();
         exchange

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Call,
-    mechanism::{check_pins, choose},
+    mechanism::{check_pins, choose, client_first_messages},
     refusal::Refusal,
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     },
     proto::v2::{
         AuthenticateRequest, AuthenticateResponse, HandshakeAccepted, HandshakeStart, Md5Challenge,
-        Md5Response, Outcome, ScramClientFinal, ScramClientFirst, ScramStart,
+        Md5Response, Outcome, ScramClientFinal, ScramServerFirst,
         authenticate_request::Message as Request, authenticate_response::Message as Answer,
         outcome,
     },
@@ -112,9 +112,12 @@ impl HandshakeCall {
         self.audit.attribution = attribution(&start)?;
         self.audit.target = Some(target.clone());
         let record = self.authorize(&session, &target.key()).await?;
+        let mut nonce = [0; NONCE_LENGTH];
+        getrandom::fill(&mut nonce).map_err(|error| Refusal::internal(&error.to_string()))?;
         self.reply(Answer::Accepted(HandshakeAccepted {
             request_id: self.audit.request_id.clone(),
             iam_arn: session.identity.arn.clone(),
+            scram_client_first: client_first_messages(&record.policy, nonce),
         }))
         .await?;
 
@@ -122,7 +125,7 @@ impl HandshakeCall {
             .message(limits.challenge_timeout, Reason::ChallengeTimeout)
             .await?
         {
-            Request::ScramStart(start) => self.scram(start, session, record).await,
+            Request::ScramServerFirst(first) => self.scram(first, nonce, session, record).await,
             Request::Md5Challenge(challenge) => self.md5(&challenge, session, record).await,
             Request::Outcome(_) => Err(Refusal::cancelled()),
             _ => Err(unexpected("a challenge")),
@@ -159,35 +162,29 @@ impl HandshakeCall {
             .await
     }
 
+    /// By the offer the mechanism is chosen again here: what the client made of it, and sent to the
+    /// database, is not asked. If that was another message, the database refuses the `c=`.
     async fn scram(
         &mut self,
-        start: ScramStart,
+        first: ScramServerFirst,
+        nonce: [u8; NONCE_LENGTH],
         session: Session,
         record: Arc<Record>,
     ) -> Result<Answered, Refusal> {
-        let (mechanism, channel_binding) = choose(&record.policy, start)?;
-        let mut nonce = [0; NONCE_LENGTH];
-        getrandom::fill(&mut nonce).map_err(|error| Refusal::internal(&error.to_string()))?;
-        let client_first = ClientFirst::new(channel_binding, nonce);
-        self.reply(Answer::ScramClientFirst(ScramClientFirst {
-            mechanism: mechanism.as_str().to_owned(),
-            message: client_first.message().to_vec(),
-        }))
-        .await?;
-
+        let offer = first.offer.ok_or_else(|| {
+            Refusal::invalid(
+                "a SCRAM challenge comes with the database's offer",
+                Reason::MalformedChallenge,
+            )
+        })?;
+        let (mechanism, channel_binding) = choose(&record.policy, offer)?;
         let limits = &self.shared.limits;
         let bounds = Limits {
             iterations: limits.min_iterations..=limits.max_iterations,
             ..Limits::default()
         };
-        let within = limits.challenge_timeout;
-        let server_first = match self.message(within, Reason::ChallengeTimeout).await? {
-            Request::ScramServerFirst(first) => {
-                client_first.server_first(&first.message, &bounds)?
-            }
-            Request::Outcome(_) => return Err(Refusal::cancelled()),
-            _ => return Err(unexpected("the server-first message")),
-        };
+        let server_first =
+            ClientFirst::new(channel_binding, nonce).server_first(&first.message, &bounds)?;
         let (record, held) = self.keys(&session, record, &server_first).await?;
         let client_final = server_first.client_final(&held.keys)?;
         self.reply(Answer::ScramClientFinal(ScramClientFinal {

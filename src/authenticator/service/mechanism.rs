@@ -6,8 +6,8 @@ use crate::{
         audit::Reason,
         secrets::{Method, Policy},
     },
-    proto::v2::ScramStart,
-    wire::scram::{ChannelBinding, Mechanism, Offer},
+    proto::v2::{ScramClientFirst, ScramOffer},
+    wire::scram::{ChannelBinding, ClientFirst, Mechanism, NONCE_LENGTH, Offer},
 };
 
 /// Chooses by PostgreSQL's rules among what the record allows.
@@ -16,42 +16,69 @@ use crate::{
 /// client says it saw: at any other server such a proof fails.
 pub(super) fn choose(
     policy: &Policy,
-    start: ScramStart,
+    offered: ScramOffer,
 ) -> Result<(Mechanism, ChannelBinding), Refusal> {
-    let allows = |method| policy.methods.contains(&method);
-    let (plain, plus) = (allows(Method::ScramSha256), allows(Method::ScramSha256Plus));
-    if !plain && !plus {
+    let allows = |mechanism| allows(policy, mechanism);
+    if !allows(Mechanism::ScramSha256) && !allows(Mechanism::ScramSha256Plus) {
         return Err(Refusal::policy(
             "the record does not allow SCRAM",
             Reason::MethodNotOnRecord,
         ));
     }
-    let seen = Some(start.tls_server_end_point).filter(|seen| !seen.is_empty());
+    let seen = Some(offered.tls_server_end_point).filter(|seen| !seen.is_empty());
     let binding = match policy.pinned_certificates.as_slice() {
         [] => seen,
         pinned => Some(pin(pinned, seen)?),
     };
     let offer = Offer {
-        tls: start.tls,
-        // Where the record keeps the client from binding, it must not say `y`: the database may
-        // have offered PLUS.
-        tls_server_end_point: binding.filter(|_| plus),
-        require_channel_binding: start.require_channel_binding || policy.demands_channel_binding(),
+        tls: offered.tls,
+        tls_server_end_point: binding,
+        require_channel_binding: offered.require_channel_binding
+            || policy.demands_channel_binding(),
     };
-    let offered: Vec<&str> = start
-        .mechanisms
-        .iter()
-        .map(String::as_str)
-        .filter(|name| plain || *name != Mechanism::ScramSha256.as_str())
-        .filter(|name| plus || *name != Mechanism::ScramSha256Plus.as_str())
-        .collect();
-    if offered.is_empty() && !start.mechanisms.is_empty() {
+    let mechanisms = offered.mechanisms.iter().map(String::as_str);
+    let forbidden = |name| Mechanism::from_name(name).is_some_and(|mechanism| !allows(mechanism));
+    if !offered.mechanisms.is_empty() && mechanisms.clone().all(forbidden) {
         return Err(Refusal::policy(
             "the database offers no mechanism that the record allows",
             Reason::MethodNotOnRecord,
         ));
     }
-    Ok(offer.select(offered)?)
+    Ok(offer.select_allowed(allows, mechanisms)?)
+}
+
+/// The client-first-messages of every exchange to which [`choose`] may come for this record.
+pub(super) fn client_first_messages(
+    policy: &Policy,
+    nonce: [u8; NONCE_LENGTH],
+) -> Vec<ScramClientFirst> {
+    let plus = allows(policy, Mechanism::ScramSha256Plus);
+    let plain = allows(policy, Mechanism::ScramSha256) && !policy.demands_channel_binding();
+    // The digest itself is not in the message.
+    let bound = ChannelBinding::TlsServerEndPoint(Vec::new());
+    [
+        (plus, Mechanism::ScramSha256Plus, bound),
+        (
+            plain && plus,
+            Mechanism::ScramSha256,
+            ChannelBinding::NotOffered,
+        ),
+        (plain, Mechanism::ScramSha256, ChannelBinding::NotSupported),
+    ]
+    .into_iter()
+    .filter(|(may_be, ..)| *may_be)
+    .map(|(_, mechanism, channel_binding)| ScramClientFirst {
+        mechanism: mechanism.as_str().to_owned(),
+        message: ClientFirst::new(channel_binding, nonce).message().to_vec(),
+    })
+    .collect()
+}
+
+fn allows(policy: &Policy, mechanism: Mechanism) -> bool {
+    policy.methods.contains(&match mechanism {
+        Mechanism::ScramSha256 => Method::ScramSha256,
+        Mechanism::ScramSha256Plus => Method::ScramSha256Plus,
+    })
 }
 
 fn pin(pinned: &[Vec<u8>], seen: Option<Vec<u8>>) -> Result<Vec<u8>, Refusal> {
@@ -89,13 +116,13 @@ pub(super) fn check_pins(policy: &Policy, salt: &[u8], iterations: u32) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authenticator::secrets::ChannelBindingPolicy;
+    use crate::{authenticator::secrets::ChannelBindingPolicy, wire::scram::ClientFirstMessages};
 
     const PLAIN: &str = "SCRAM-SHA-256";
     const PLUS: &str = "SCRAM-SHA-256-PLUS";
 
-    fn start(mechanisms: &[&str], tls: bool, seen: &[u8]) -> ScramStart {
-        ScramStart {
+    fn start(mechanisms: &[&str], tls: bool, seen: &[u8]) -> ScramOffer {
+        ScramOffer {
             mechanisms: mechanisms.iter().map(|&name| name.to_owned()).collect(),
             tls,
             tls_server_end_point: seen.to_vec(),
@@ -173,7 +200,7 @@ mod tests {
         ] {
             let refused = Reason::ChannelBindingImpossible;
             assert_eq!(reason(choose(&record, impossible.clone())), refused);
-            let by_the_client = ScramStart {
+            let by_the_client = ScramOffer {
                 require_channel_binding: true,
                 ..impossible
             };
@@ -207,6 +234,79 @@ mod tests {
             let refused = choose(&one, impossible);
             assert_eq!(reason(refused), Reason::ChannelBindingImpossible);
         }
+    }
+
+    /// The application begins the exchange on its own, and by its own reading of the offer.
+    #[test]
+    fn the_application_sends_the_message_that_is_gone_on_from() {
+        let (digest, nonce) = (vec![7; 32], [5; NONCE_LENGTH]);
+        let all_methods: [&[Method]; 4] = [
+            &[Method::Md5],
+            &[Method::ScramSha256],
+            &[Method::ScramSha256Plus],
+            &[Method::ScramSha256, Method::ScramSha256Plus],
+        ];
+        let mechanisms: [&[&str]; 5] = [
+            &[],
+            &["GSSAPI"],
+            &[PLAIN],
+            &[PLUS],
+            &[PLUS, "GSSAPI", PLAIN],
+        ];
+        let pins = [
+            vec![],
+            vec![digest.clone()],
+            vec![digest.clone(), vec![8; 32]],
+        ];
+        let booleans = [false, true];
+        let mut agreed = 0;
+        for (methods_of, pins, demands) in all_methods.iter().flat_map(|methods| {
+            let pins = pins.iter();
+            pins.flat_map(move |pins| booleans.map(|demands| (methods, pins, demands)))
+        }) {
+            let policy = Policy {
+                pinned_certificates: pins.clone(),
+                channel_binding: match demands {
+                    true => ChannelBindingPolicy::Require,
+                    false => ChannelBindingPolicy::Prefer,
+                },
+                ..methods(methods_of)
+            };
+            let given = client_first_messages(&policy, nonce);
+            let given = given
+                .iter()
+                .map(|g| (g.mechanism.as_str(), g.message.as_slice()));
+            let messages = ClientFirstMessages::parse(given).unwrap();
+            for (offered, tls, seen, required) in mechanisms.iter().flat_map(|offered| {
+                let seen = [vec![], digest.clone(), vec![9; 32], vec![1]];
+                seen.into_iter().flat_map(move |seen| {
+                    [(false, false), (false, true), (true, false), (true, true)]
+                        .map(|(tls, required)| (offered, tls, seen.clone(), required))
+                })
+            }) {
+                let offer = ScramOffer {
+                    require_channel_binding: required,
+                    ..start(offered, tls, &seen)
+                };
+                let connection = Offer {
+                    tls,
+                    tls_server_end_point: Some(seen).filter(|seen| !seen.is_empty()),
+                    require_channel_binding: required,
+                };
+                let Ok((mechanism, channel_binding)) = choose(&policy, offer.clone()) else {
+                    continue;
+                };
+                let chosen = ClientFirst::new(channel_binding, nonce);
+                let sent = messages.select(connection, offered.iter().copied());
+                assert_eq!(
+                    sent,
+                    Ok((mechanism, chosen.message())),
+                    "{policy:?} {offer:?}"
+                );
+                agreed += 1;
+            }
+        }
+        assert!(agreed > 50, "{agreed}");
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use crate::{
     client::{AuthClient, information::told_attribution, session::Session},
-    error::{Error, Hop, Kind, printable},
+    error::{Error, Hop, Kind, Result, printable},
     proto::v2::{self, authenticate_request::Message as Request},
+    wire::scram::{ClientFirstMessages, Offer},
 };
 
 const MAX_ANSWER: usize = 16 * 1024;
@@ -17,6 +18,34 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     pub(crate) user: String,
     pub(crate) database: String,
+}
+
+/// What the database offered when it asked for SASL.
+#[derive(Clone, Debug)]
+pub(crate) struct Offered {
+    /// In its order.
+    pub(crate) mechanisms: Vec<String>,
+    /// Over what kind of connection. A digest is there if the database's certificate has one and
+    /// the application is willing to bind to it.
+    pub(crate) connection: Offer,
+}
+
+impl Offered {
+    pub(super) fn challenge(&self, server_first: &[u8]) -> Request {
+        let Offered {
+            mechanisms,
+            connection,
+        } = self.clone();
+        Request::ScramServerFirst(v2::ScramServerFirst {
+            message: server_first.to_vec(),
+            offer: Some(v2::ScramOffer {
+                mechanisms,
+                tls: connection.tls,
+                tls_server_end_point: connection.tls_server_end_point.unwrap_or_default(),
+                require_channel_binding: connection.require_channel_binding,
+            }),
+        })
+    }
 }
 
 /// The Authenticator's answer to server-first.
@@ -100,6 +129,19 @@ pub(super) fn about(error: Error, target: &Target) -> Error {
         Some(request_id) => named.with_request_id(request_id),
         None => named,
     }
+}
+
+/// What the Authenticator would begin a SCRAM exchange by.
+pub(super) fn client_first_messages(
+    accepted: &v2::HandshakeAccepted,
+) -> Result<ClientFirstMessages> {
+    let written = accepted.scram_client_first.iter();
+    let messages = written.map(|first| (first.mechanism.as_str(), first.message.as_slice()));
+    ClientFirstMessages::parse(messages).map_err(|error| {
+        unexpected("what it would begin a SCRAM exchange by")
+            .with_source(error)
+            .with_request_id(accepted.request_id.clone())
+    })
 }
 
 pub(super) fn is_message(message: &[u8]) -> bool {

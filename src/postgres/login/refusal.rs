@@ -55,12 +55,13 @@ pub(super) fn broken(message: &'static str) -> Error {
     Error::new(Kind::Protocol, Hop::DatabaseLogin, message)
 }
 
-pub(super) fn broken_by_authenticator(message: &'static str) -> Error {
-    Error::new(Kind::Protocol, Hop::Handshake, message)
-}
-
 pub(super) fn unsendable(error: wire::postgres::Error) -> Error {
-    broken_by_authenticator("an answer that cannot be sent").with_source(error)
+    Error::new(
+        Kind::Protocol,
+        Hop::Handshake,
+        "an answer that cannot be sent",
+    )
+    .with_source(error)
 }
 
 /// For the spans; the application is given what the driver reads.

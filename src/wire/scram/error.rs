@@ -19,6 +19,8 @@ pub enum Error {
     ChannelBindingUnavailable,
     /// The channel-binding data are not a digest of 28 to 64 bytes.
     ChannelBindingData,
+    /// The messages are not the client-first-messages of one exchange.
+    ClientFirstMessages,
     /// The message is longer than the limit, in bytes.
     MessageTooLong {
         /// The most that is allowed.
@@ -81,6 +83,9 @@ impl fmt::Display for Error {
             ),
             Error::ChannelBindingData => {
                 f.write_str("tls-server-end-point is not a digest of 28 to 64 bytes")
+            }
+            Error::ClientFirstMessages => {
+                f.write_str("not the client-first-messages of one SCRAM exchange")
             }
             Error::MessageTooLong { limit } => {
                 write!(f, "SCRAM message longer than {limit} bytes")

@@ -21,6 +21,13 @@ impl Mechanism {
             Mechanism::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
         }
     }
+
+    /// The mechanism of this registered name, if it is one of these.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Mechanism::ScramSha256, Mechanism::ScramSha256Plus]
+            .into_iter()
+            .find(|mechanism| mechanism.as_str() == name)
+    }
 }
 
 impl fmt::Display for Mechanism {
@@ -48,7 +55,7 @@ impl ChannelBinding {
         match self {
             ChannelBinding::NotSupported => "n,,",
             ChannelBinding::NotOffered => "y,,",
-            ChannelBinding::TlsServerEndPoint(_) => "p=tls-server-end-point,,",
+            ChannelBinding::TlsServerEndPoint(_) => BOUND,
         }
     }
 
@@ -126,7 +133,32 @@ impl Offer {
             _ => Err(Error::NoMechanism),
         }
     }
+
+    /// As [`select`](Self::select), but of those mechanisms alone that are allowed.
+    ///
+    /// Where PLUS is not, the flag is `n`, never `y`: the server may well have offered PLUS, and
+    /// would take `y` for a sign that someone took its offer away.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`select`](Self::select).
+    pub fn select_allowed<'a>(
+        self,
+        allowed: impl Fn(Mechanism) -> bool,
+        mechanisms: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(Mechanism, ChannelBinding), Error> {
+        let plus = allowed(Mechanism::ScramSha256Plus);
+        let offer = Offer {
+            tls_server_end_point: self.tls_server_end_point.filter(|_| plus),
+            ..self
+        };
+        let allowed = |name: &&str| Mechanism::from_name(name).is_some_and(&allowed);
+        offer.select(mechanisms.into_iter().filter(allowed))
+    }
 }
+
+/// The gs2 header of an exchange that is bound to the TLS connection.
+pub(super) const BOUND: &str = "p=tls-server-end-point,,";
 
 /// Bytes of the digests that a certificate may have, SHA-224 to SHA-512.
 const DIGEST_LENGTHS: std::ops::RangeInclusive<usize> = 28..=64;

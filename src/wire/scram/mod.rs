@@ -45,6 +45,7 @@
 mod attributes;
 mod client_final;
 mod client_first;
+mod client_first_messages;
 mod error;
 mod keys;
 mod limits;
@@ -57,6 +58,7 @@ mod tests;
 
 pub use client_final::{ClientFinal, ServerSignature};
 pub use client_first::{ClientFirst, NONCE_LENGTH};
+pub use client_first_messages::ClientFirstMessages;
 pub use error::Error;
 pub use keys::Keys;
 pub use limits::Limits;

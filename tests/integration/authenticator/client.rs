@@ -202,6 +202,7 @@ impl Client {
         Ok(Handshake {
             sender,
             headers: response.metadata().clone(),
+            client_first: Vec::new(),
             answers: response.into_inner(),
         })
     }
@@ -209,9 +210,7 @@ impl Client {
     /// As [`start`](Self::start), for a record of these tests; accepted.
     pub(crate) async fn accepted(&self, token: &str, user: &str) -> (Handshake, String) {
         let mut handshake = self.start(start(token, user)).await;
-        let Answer::Accepted(accepted) = handshake.answer().await.unwrap() else {
-            panic!("not accepted");
-        };
+        let accepted = handshake.acceptance().await;
         (handshake, accepted.request_id)
     }
 }
@@ -252,6 +251,8 @@ impl Challenge {
 pub(crate) struct Handshake {
     pub(crate) sender: mpsc::Sender<AuthenticateRequest>,
     headers: MetadataMap,
+    /// The client-first-messages that were given.
+    pub(crate) client_first: Vec<v2::ScramClientFirst>,
     pub(crate) answers: Streaming<AuthenticateResponse>,
 }
 
@@ -260,6 +261,14 @@ impl Handshake {
         let message = Some(message);
         // A stream that ended says why to who reads it.
         self.sender.send(AuthenticateRequest { message }).await.ok();
+    }
+
+    pub(crate) async fn acceptance(&mut self) -> v2::HandshakeAccepted {
+        let Answer::Accepted(accepted) = self.answer().await.unwrap() else {
+            panic!("not accepted");
+        };
+        self.client_first.clone_from(&accepted.scram_client_first);
+        accepted
     }
 
     pub(crate) async fn answer(&mut self) -> Result<Answer, Status> {
@@ -297,31 +306,57 @@ impl Handshake {
         }
     }
 
+    /// The client-first-message-bare: the same in all that were given. Empty, if there are none.
+    fn bare(&self) -> String {
+        let bares = self.client_first.iter().map(|first| {
+            let text = std::str::from_utf8(&first.message).unwrap();
+            let (header, bare) = text.split_once(",,").unwrap();
+            assert!(!header.contains(','), "{text}");
+            bare
+        });
+        let mut bares: Vec<&str> = bares.collect();
+        bares.dedup();
+        assert!(bares.len() <= 1, "{bares:?}");
+        bares.first().copied().unwrap_or_default().to_owned()
+    }
+
+    /// The server-first-message of a database that got one of the client-first-messages.
+    pub(crate) fn server_first(&self, salt: &[u8], iterations: u32) -> String {
+        let bare = self.bare();
+        let nonce = bare.strip_prefix("n=,r=").unwrap_or_default();
+        let salt = BASE64_STANDARD.encode(salt);
+        format!("r={nonce}theirs,s={salt},i={iterations}")
+    }
+
     /// Plays a whole SCRAM exchange with a database that knows the password.
     pub(crate) async fn scram(
         &mut self,
-        start: v2::ScramStart,
+        offer: v2::ScramOffer,
         salt: &[u8],
         iterations: u32,
     ) -> Result<Vec<u8>, Status> {
-        let first = match self.ask(Request::ScramStart(start)).await? {
-            Answer::ScramClientFirst(first) => String::from_utf8(first.message).unwrap(),
-            other => panic!("{other:?}"),
-        };
-        let (_, bare) = first.split_once("n=").unwrap();
-        let bare = format!("n={bare}");
-        let (_, nonce) = bare.split_once("r=").unwrap();
-        let salted = BASE64_STANDARD.encode(salt);
-        let server_first = format!("r={nonce}theirs,s={salted},i={iterations}");
-        let message = v2::ScramServerFirst {
-            message: server_first.clone().into_bytes(),
-        };
-        let last = match self.ask(Request::ScramServerFirst(message)).await? {
+        let proved = self.prove(offer, salt, iterations).await?;
+        Ok(proved.server_signature)
+    }
+
+    /// As [`scram`](Self::scram), with what the proof was bound to.
+    pub(crate) async fn prove(
+        &mut self,
+        offer: v2::ScramOffer,
+        salt: &[u8],
+        iterations: u32,
+    ) -> Result<Proved, Status> {
+        let bare = self.bare();
+        let server_first = self.server_first(salt, iterations);
+        let challenge = challenge(offer, server_first.as_bytes());
+        let last = match self.ask(challenge).await? {
             Answer::ScramClientFinal(last) => last,
             other => panic!("{other:?}"),
         };
         let text = String::from_utf8(last.message).unwrap();
         let (without_proof, proof) = text.split_once(",p=").unwrap();
+        let (cbind_input, _) = without_proof.split_once(",r=").unwrap();
+        let cbind_input = cbind_input.strip_prefix("c=").unwrap();
         let exchange = format!("{bare},{server_first},{without_proof}");
 
         let keys = Keys::derive(PASSWORD.as_bytes(), salt, iterations);
@@ -336,7 +371,10 @@ impl Handshake {
         let verified =
             scram::verify_server_final(server_final.as_bytes(), &last.server_signature_sha256);
         assert_eq!(verified.unwrap(), server_signature);
-        Ok(server_signature)
+        Ok(Proved {
+            cbind_input: BASE64_STANDARD.decode(cbind_input).unwrap(),
+            server_signature,
+        })
     }
 
     pub(crate) async fn outcome(mut self, result: v2::outcome::Result) {
@@ -347,6 +385,21 @@ impl Handshake {
         let end = self.answers.message().await.unwrap();
         assert!(end.is_none(), "{end:?}");
     }
+}
+
+/// A proof that a database took.
+pub(crate) struct Proved {
+    /// The contents of `c=`: gs2 header and channel-binding data.
+    pub(crate) cbind_input: Vec<u8>,
+    pub(crate) server_signature: Vec<u8>,
+}
+
+/// The database's offer and its server-first-message, brought to the Authenticator.
+pub(crate) fn challenge(offer: v2::ScramOffer, server_first: &[u8]) -> Request {
+    Request::ScramServerFirst(v2::ScramServerFirst {
+        message: server_first.to_vec(),
+        offer: Some(offer),
+    })
 }
 
 fn hmac(key: &[u8], message: &str) -> Vec<u8> {
@@ -369,8 +422,8 @@ pub(crate) fn start(token: &str, user: &str) -> v2::HandshakeStart {
 }
 
 /// What a PostgreSQL with TLS offers, seen by a client that can bind.
-pub(crate) fn both(hash: &[u8]) -> v2::ScramStart {
-    v2::ScramStart {
+pub(crate) fn both(hash: &[u8]) -> v2::ScramOffer {
+    v2::ScramOffer {
         mechanisms: vec!["SCRAM-SHA-256-PLUS".into(), "SCRAM-SHA-256".into()],
         tls: true,
         tls_server_end_point: hash.to_vec(),

@@ -4,7 +4,7 @@ use tonic::Code;
 
 use super::{
     client::{
-        Client, both, request_id, start,
+        Client, both, challenge, request_id, start,
         v2::{
             self, authenticate_request::Message as Request,
             authenticate_response::Message as Answer, outcome,
@@ -36,9 +36,7 @@ async fn a_login_is_answered_verified_and_written_down() {
         .attribution
         .insert("ec2.instance_id".into(), "i-07f".into());
     let mut handshake = client.start(begin).await;
-    let Answer::Accepted(accepted) = handshake.answer().await.unwrap() else {
-        panic!("not accepted");
-    };
+    let accepted = handshake.acceptance().await;
     assert!(accepted.iam_arn.ends_with("assumed-role/checkout/dev"));
     let signature = handshake.scram(both(&[7; 32]), SALT, 4096).await.unwrap();
     handshake.outcome(succeeded(signature)).await;
@@ -244,14 +242,21 @@ async fn the_order_of_messages_is_the_protocols_and_there_is_one_proof() {
     assert_eq!(dev.reason(&id, "denied").await, "unexpected_message");
 
     let (mut early, _) = client.accepted(&token, "app").await;
-    let first = v2::ScramServerFirst {
-        message: b"r=x".to_vec(),
+    let status = early.ask(challenge(both(&[]), b"r=x")).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+
+    let (mut bare, id) = client.accepted(&token, "app").await;
+    let message = bare.server_first(SALT, 4096).into_bytes();
+    let without_offer = v2::ScramServerFirst {
+        message,
+        offer: None,
     };
-    let status = early
-        .ask(Request::ScramServerFirst(first))
+    let status = bare
+        .ask(Request::ScramServerFirst(without_offer))
         .await
         .unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(dev.reason(&id, "denied").await, "malformed_challenge");
 
     let (mut given_up, id) = client.accepted(&token, "app").await;
     let cancelled = outcome::Result::Cancelled(outcome::Cancelled {});

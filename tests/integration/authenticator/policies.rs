@@ -1,11 +1,13 @@
 //! What a record allows for a challenge, told only to who is on it.
 
+use std::collections::BTreeSet;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use tonic::{Code, Status};
 
 use super::{
     client::{
-        Client, both, request_id,
+        Client, both, challenge, request_id,
         v2::{
             self, authenticate_request::Message as Request,
             authenticate_response::Message as Answer,
@@ -21,8 +23,8 @@ async fn refused(dev: &Dev, status: Status, code: Code, reason: &str) {
     assert_eq!(dev.reason(&request_id(&status), "denied").await, reason);
 }
 
-fn plain(tls: bool, hash: &[u8]) -> v2::ScramStart {
-    v2::ScramStart {
+fn plain(tls: bool, hash: &[u8]) -> v2::ScramOffer {
+    v2::ScramOffer {
         mechanisms: vec!["SCRAM-SHA-256".into()],
         tls,
         tls_server_end_point: hash.to_vec(),
@@ -82,24 +84,65 @@ async fn the_channel_binding_flag_is_postgresqls() {
     let client = Client::connect(&dev).await;
     let token = client.token(&dev, "checkout").await;
     let seen = [7; 32];
-    for (start, mechanism, header) in [
-        (
-            both(&seen),
-            "SCRAM-SHA-256-PLUS",
-            "p=tls-server-end-point,,",
-        ),
-        (both(&[]), "SCRAM-SHA-256", "n,,"),
-        (plain(true, &seen), "SCRAM-SHA-256", "y,,"),
-        (plain(false, &[]), "SCRAM-SHA-256", "n,,"),
+    let bound = [&b"p=tls-server-end-point,,"[..], &seen].concat();
+    for (offer, mechanism, cbind_input) in [
+        (both(&seen), "SCRAM-SHA-256-PLUS", bound.as_slice()),
+        (both(&[]), "SCRAM-SHA-256", b"n,,"),
+        (plain(true, &seen), "SCRAM-SHA-256", b"y,,"),
+        (plain(false, &[]), "SCRAM-SHA-256", b"n,,"),
     ] {
-        let (mut handshake, _) = client.accepted(&token, "app").await;
-        let answer = handshake.ask(Request::ScramStart(start)).await.unwrap();
-        let Answer::ScramClientFirst(first) = answer else {
-            panic!("{answer:?}");
-        };
-        assert_eq!(first.mechanism, mechanism);
-        let message = String::from_utf8(first.message).unwrap();
-        assert!(message.starts_with(&format!("{header}n=,r=")), "{message}");
+        let (mut handshake, id) = client.accepted(&token, "app").await;
+        let proved = handshake.prove(offer, SALT, 4096).await.unwrap();
+        assert_eq!(proved.cbind_input, cbind_input, "{mechanism}");
+        let line = dev.audit(&id, "allowed").await;
+        assert_eq!(line["detail"], format!("{mechanism:?}"));
+    }
+}
+
+/// By what an exchange may begin is what the record allows, with one nonce for one stream.
+#[tokio::test]
+async fn a_record_says_how_an_exchange_may_begin() {
+    let pin = "07".repeat(32);
+    let records = record("app", "")
+        + &record("plain", ", methods: [scram-sha-256]")
+        + &record("plus", ", methods: [scram-sha-256-plus]")
+        + &record("bound", ", channel_binding: require")
+        + &record("pinned", &format!(", pinned_certificates: ['{pin}']"))
+        + &record("legacy", ", methods: [md5]");
+    let dev = Dev::start(&records).await;
+    let client = Client::connect(&dev).await;
+    let token = client.token(&dev, "checkout").await;
+    let p = ("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,");
+    let (y, n) = (("SCRAM-SHA-256", "y,,"), ("SCRAM-SHA-256", "n,,"));
+    let mut nonces = BTreeSet::new();
+    for (user, expected) in [
+        ("app", &[p, y, n][..]),
+        ("app", &[p, y, n]),
+        ("plain", &[n]),
+        ("plus", &[p]),
+        ("bound", &[p]),
+        ("pinned", &[p]),
+        ("legacy", &[]),
+    ] {
+        let (handshake, _) = client.accepted(&token, user).await;
+        let given = handshake.client_first.iter();
+        let given: Vec<(&str, &str, &str)> = given
+            .map(|first| {
+                let message = std::str::from_utf8(&first.message).unwrap();
+                let (header, nonce) = message.split_once("n=,r=").unwrap();
+                (first.mechanism.as_str(), header, nonce)
+            })
+            .collect();
+        let begins: Vec<_> = given
+            .iter()
+            .map(|&(name, header, _)| (name, header))
+            .collect();
+        assert_eq!(begins, expected, "{user}");
+        if let Some((.., nonce)) = given.first() {
+            assert_eq!(BASE64_STANDARD.decode(nonce).unwrap().len(), 18);
+            assert!(given.iter().all(|(.., other)| other == nonce), "{user}");
+            assert!(nonces.insert((*nonce).to_owned()), "{nonce} comes twice");
+        }
     }
 }
 
@@ -134,7 +177,7 @@ async fn a_record_can_demand_channel_binding() {
         ),
         (
             "bound",
-            v2::ScramStart {
+            v2::ScramOffer {
                 tls: false,
                 ..both(&[7; 32])
             },
@@ -143,7 +186,7 @@ async fn a_record_can_demand_channel_binding() {
         ),
         (
             "bound",
-            v2::ScramStart {
+            v2::ScramOffer {
                 mechanisms: vec!["GSSAPI".into()],
                 ..both(&[7; 32])
             },
@@ -152,13 +195,21 @@ async fn a_record_can_demand_channel_binding() {
         ),
     ] {
         let (mut handshake, _) = client.accepted(&token, user).await;
-        let status = handshake.ask(Request::ScramStart(start)).await.unwrap_err();
+        // What the record refuses is said even where there is no server-first-message.
+        let empty = challenge(start.clone(), b"");
+        let good = challenge(start, handshake.server_first(SALT, 4096).as_bytes());
+        let status = handshake.ask(good).await.unwrap_err();
+        refused(&dev, status, code, reason).await;
+        let (mut handshake, _) = client.accepted(&token, user).await;
+        let status = handshake.ask(empty).await.unwrap_err();
         refused(&dev, status, code, reason).await;
     }
 
     // The client did not say what it saw: the pin is what the proof is bound to.
     let (mut handshake, _) = client.accepted(&token, "pinned").await;
-    handshake.ask(Request::ScramStart(both(&[]))).await.unwrap();
+    let proved = handshake.prove(both(&[]), SALT, 4096).await.unwrap();
+    let bound = [&b"p=tls-server-end-point,,"[..], &[7; 32]].concat();
+    assert_eq!(proved.cbind_input, bound);
     for user in ["bound", "pinned"] {
         let (mut handshake, _) = client.accepted(&token, user).await;
         handshake.scram(both(&[7; 32]), SALT, 4096).await.unwrap();
@@ -171,12 +222,13 @@ async fn a_client_can_demand_channel_binding_too() {
     let client = Client::connect(&dev).await;
     let token = client.token(&dev, "checkout").await;
     let (mut handshake, _) = client.accepted(&token, "app").await;
-    let demanded = v2::ScramStart {
+    let demanded = v2::ScramOffer {
         require_channel_binding: true,
         ..plain(true, &[7; 32])
     };
+    let message = handshake.server_first(SALT, 4096);
     let status = handshake
-        .ask(Request::ScramStart(demanded))
+        .ask(challenge(demanded, message.as_bytes()))
         .await
         .unwrap_err();
     let reason = "channel_binding_impossible";
@@ -257,12 +309,8 @@ async fn a_server_first_message_that_is_not_for_our_nonce_is_refused() {
         "\u{0}",
     ] {
         let (mut handshake, _) = client.accepted(&token, "app").await;
-        handshake.ask(Request::ScramStart(both(&[]))).await.unwrap();
-        let first = v2::ScramServerFirst {
-            message: message.into(),
-        };
         let status = handshake
-            .ask(Request::ScramServerFirst(first))
+            .ask(challenge(both(&[]), message.as_bytes()))
             .await
             .unwrap_err();
         refused(&dev, status, Code::InvalidArgument, "malformed_challenge").await;

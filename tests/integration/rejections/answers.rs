@@ -1,14 +1,13 @@
 //! How much an identity that is on the record can get out of it.
 
 use approzium::authenticator::Limits;
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::future::join_all;
 use tonic::Code;
 
 use super::{House, Log, dev_signer, dev_sts};
 use crate::authenticator::{
     client::{
-        Client, Handshake, both, request_id,
+        Client, Handshake, both, challenge, request_id, start,
         v2::{
             self, authenticate_request::Message as Request,
             authenticate_response::Message as Answer,
@@ -31,18 +30,10 @@ fn md5() -> Request {
     })
 }
 
-/// Goes as far as the message by which the database sends its challenge.
-async fn challenged(handshake: &mut Handshake, salt: &[u8], iterations: u32) -> Request {
-    let Answer::ScramClientFirst(first) =
-        handshake.ask(Request::ScramStart(both(&[]))).await.unwrap()
-    else {
-        panic!("no client-first-message");
-    };
-    let first = String::from_utf8(first.message).unwrap();
-    let (_, nonce) = first.split_once("r=").unwrap();
-    let salt = BASE64_STANDARD.encode(salt);
-    let message = format!("r={nonce}theirs,s={salt},i={iterations}").into_bytes();
-    Request::ScramServerFirst(v2::ScramServerFirst { message })
+/// The message by which the database's challenge is brought.
+fn challenged(handshake: &Handshake, salt: &[u8], iterations: u32) -> Request {
+    let server_first = handshake.server_first(salt, iterations);
+    challenge(both(&[]), server_first.as_bytes())
 }
 
 async fn tokens(client: &Client, sts: &approzium::authenticator::dev::DevSts) -> [String; 2] {
@@ -104,12 +95,12 @@ async fn keys_are_derived_for_one_identity_only_so_many_at_a_time() {
     // All of them are ready to be derived before the first one is.
     let mut ready = Vec::new();
     for number in 0..8 {
-        let (mut handshake, _) = client.accepted(&checkout, "app").await;
-        let first = challenged(&mut handshake, &[number; 16], 100_000).await;
+        let (handshake, _) = client.accepted(&checkout, "app").await;
+        let first = challenged(&handshake, &[number; 16], 100_000);
         ready.push((handshake, first));
     }
     let (mut other, _) = client.accepted(&reporting, "app").await;
-    let first_of_other = challenged(&mut other, SALT, 4_096).await;
+    let first_of_other = challenged(&other, SALT, 4_096);
     let all = join_all(
         ready
             .iter_mut()
@@ -136,24 +127,38 @@ async fn a_stream_gives_one_scram_proof_for_one_nonce() {
     let signer = dev_signer(&sts, "checkout").await;
     let token = client.session(&signer).await.session_token;
 
-    // After the proof nothing is answered; before it, no second nonce is had.
-    for proved in [true, false] {
-        for again in 0..3 {
-            let (mut handshake, id) = client.accepted(&token, "app").await;
-            let first = challenged(&mut handshake, SALT, 4_096).await;
-            if proved {
-                let answer = handshake.ask(first.clone()).await.unwrap();
-                assert!(matches!(answer, Answer::ScramClientFinal(_)), "{answer:?}");
-            }
-            let message = match again {
-                0 => Request::ScramStart(both(&[])),
-                1 => md5(),
-                _ if proved => first,
-                _ => continue,
-            };
-            let status = handshake.ask(message).await.unwrap_err();
-            assert_eq!(status.code(), Code::InvalidArgument, "{status}");
-            assert_eq!(log.reason(&id, "denied").await, "unexpected_message");
-        }
+    // After the proof nothing is answered.
+    for again in 0..3 {
+        let (mut handshake, id) = client.accepted(&token, "app").await;
+        let first = challenged(&handshake, SALT, 4_096);
+        let answer = handshake.ask(first.clone()).await.unwrap();
+        assert!(matches!(answer, Answer::ScramClientFinal(_)), "{answer:?}");
+        let message = match again {
+            0 => Request::Start(start(&token, "app")),
+            1 => md5(),
+            _ => first,
+        };
+        let status = handshake.ask(message).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        assert_eq!(log.reason(&id, "denied").await, "unexpected_message");
     }
+
+    // Before it, no second nonce is had.
+    let (mut handshake, id) = client.accepted(&token, "app").await;
+    let again = Request::Start(start(&token, "app"));
+    let status = handshake.ask(again).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    assert_eq!(log.reason(&id, "denied").await, "unexpected_message");
+
+    // A challenge that was refused is not followed by another, sent with it or after it.
+    let (mut handshake, id) = client.accepted(&token, "app").await;
+    let good = challenged(&handshake, SALT, 4_096);
+    handshake.send(challenged(&handshake, SALT, 1)).await;
+    handshake.send(good.clone()).await;
+    let status = handshake.refusal().await;
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    let reason = log.reason(&id, "denied").await;
+    assert_eq!(reason, "iterations_out_of_bounds");
+    handshake.send(good).await;
+    assert!(!matches!(handshake.answers.message().await, Ok(Some(_))));
 }

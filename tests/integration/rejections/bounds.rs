@@ -25,7 +25,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use super::{House, Log, dev_signer, dev_sts};
 use crate::authenticator::{
     client::{
-        Client, Refusal, both, channel, channel_from, request_id, sign, start,
+        Client, Refusal, both, challenge, channel, channel_from, request_id, sign, start,
         v2::{self, HandshakeStart, authenticate_request::Message as Request},
     },
     process::{record, until},
@@ -213,42 +213,27 @@ async fn proofs_and_challenges_that_are_too_long_are_refused() {
         assert_eq!(log.reason(&request_id(&status), "denied").await, reason);
     }
 
-    let scram_start = |hash: usize, names: usize| {
-        let mut start = both(&vec![7; hash]);
-        start.mechanisms.extend(vec!["x".repeat(100); names]);
-        Request::ScramStart(start)
+    let scram = |hash: usize, names: usize, message: usize| {
+        let mut offer = both(&vec![7; hash]);
+        offer.mechanisms.extend(vec!["x".repeat(100); names]);
+        challenge(offer, &vec![b'x'; message])
     };
     let md5 = |length| {
         Request::Md5Challenge(v2::Md5Challenge {
             salt: vec![1; length],
         })
     };
-    let server_first = |length| {
-        Request::ScramServerFirst(v2::ScramServerFirst {
-            message: vec![b'x'; length],
-        })
-    };
-    for (messages, reason) in [
-        (vec![scram_start(60_000, 0)], "malformed_challenge"),
-        (vec![scram_start(MEGABYTE, 0)], "malformed_message"),
-        (vec![scram_start(32, 10_000)], "malformed_message"),
-        (vec![md5(60_000)], "malformed_challenge"),
-        (vec![md5(MEGABYTE)], "malformed_message"),
-        (
-            vec![scram_start(32, 0), server_first(60_000)],
-            "malformed_challenge",
-        ),
-        (
-            vec![scram_start(32, 0), server_first(MEGABYTE)],
-            "malformed_message",
-        ),
+    for (message, reason) in [
+        (scram(60_000, 0, 0), "malformed_challenge"),
+        (scram(MEGABYTE, 0, 0), "malformed_message"),
+        (scram(32, 10_000, 0), "malformed_message"),
+        (md5(60_000), "malformed_challenge"),
+        (md5(MEGABYTE), "malformed_message"),
+        (scram(32, 0, 60_000), "malformed_challenge"),
+        (scram(32, 0, MEGABYTE), "malformed_message"),
     ] {
         let (mut handshake, id) = client.accepted(&token, "app").await;
-        let mut last = None;
-        for message in messages {
-            last = Some(handshake.ask(message).await);
-        }
-        let status = last.unwrap().unwrap_err();
+        let status = handshake.ask(message).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{status}");
         assert!(status.message().len() < 100, "{status}");
         assert_eq!(log.reason(&id, "denied").await, reason);

@@ -6,7 +6,7 @@ use tonic::Code;
 
 use crate::authenticator::{
     client::{
-        Client, both, request_id, sign, signer, start,
+        Client, both, challenge as scram, request_id, sign, signer, start,
         v2::{self, authenticate_request::Message as Request, outcome},
     },
     process::{Dev, record, until},
@@ -123,23 +123,21 @@ async fn target(client: &Client, token: &str, evil: &str, is_control: bool) {
 /// What a database is said to have said.
 async fn challenge(client: &Client, token: &str, evil: &str) {
     let (mut handshake, _) = client.accepted(token, "app").await;
-    let unknown = v2::ScramStart {
+    let unknown = v2::ScramOffer {
         mechanisms: vec![evil.to_owned()],
         ..both(&[])
     };
+    let message = handshake.server_first(b"salt", 4096);
     let status = handshake
-        .ask(Request::ScramStart(unknown))
+        .ask(scram(unknown, message.as_bytes()))
         .await
         .unwrap_err();
     assert!(!status.message().contains("FORGED"), "{status}");
 
     let (mut handshake, _) = client.accepted(token, "app").await;
-    handshake.ask(Request::ScramStart(both(&[]))).await.unwrap();
-    let first = v2::ScramServerFirst {
-        message: format!("r={evil},s=c2FsdA==,i=4096").into_bytes(),
-    };
+    let message = format!("r={evil},s=c2FsdA==,i=4096");
     let status = handshake
-        .ask(Request::ScramServerFirst(first))
+        .ask(scram(both(&[]), message.as_bytes()))
         .await
         .unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::authenticator::{
     client::{
-        Client, Told, both, request_id, signer_of, start,
+        Client, Told, both, challenge as scram_challenge, request_id, signer_of, start,
         v2::{self, authenticate_request::Message as Request},
     },
     process::{PASSWORD, record, write_private},
@@ -168,19 +168,9 @@ async fn an_answer_is_given_by_the_record_as_it_is_then() {
         write_private(&house.secrets(), &before);
         let (mut scram, scram_id) = client.accepted(&token, "app").await;
         let (mut md5, md5_id) = client.accepted(&token, "app").await;
-        let first = scram
-            .ask(Request::ScramStart(both(&[7; 32])))
-            .await
-            .unwrap();
-        let v2::authenticate_response::Message::ScramClientFirst(first) = first else {
-            panic!("{first:?}");
-        };
-        let first = String::from_utf8(first.message).unwrap();
-        let (_, nonce) = first.split_once("r=").unwrap();
-
         write_private(&house.secrets(), &after);
-        let message = format!("r={nonce}theirs,s=c2FsdA==,i=4096").into_bytes();
-        let challenge = Request::ScramServerFirst(v2::ScramServerFirst { message });
+        let message = scram.server_first(b"salt", 4096);
+        let challenge = scram_challenge(both(&[7; 32]), message.as_bytes());
         assert_eq!(scram.ask(challenge).await.unwrap_err().code(), code);
         assert_eq!(log.reason(&scram_id, decision).await, reason);
 

@@ -1,3 +1,4 @@
+mod client_first_messages;
 mod interoperability;
 mod mechanisms;
 mod server_final;
