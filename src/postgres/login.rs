@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! application            database                 Authenticator
-//!     │ ◀ accepted, client-first for each gs2 header ───┤
+//!     │ ◀── accepted, client-first for each gs2 header ─┤
 //!     ├─ StartupMessage ───▶ │                          │
 //!     │ ◀─ SASL: mechanisms ─┤                          │
 //!     ├─ client-first ─────▶ │                          │
 //!     │ ◀──── server-first ──┤                          │
-//!     ├─ mechanisms, tls-server-end-point, server-first ▶
+//!     ├─ offer, tls-server-end-point, server-first ───▶ │
 //!     │ ◀───── client-final, SHA-256(ServerSignature) ──┤
 //!     ├─ client-final ─────▶ │                          │
 //!     │ ◀──── server-final ──┤  its v= is verified here │

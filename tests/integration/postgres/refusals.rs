@@ -115,6 +115,55 @@ async fn a_proof_relayed_to_another_server_with_the_same_password_fails() {
     assert_eq!(error.sqlstate(), Some("28000"));
 }
 
+/// PostgreSQL offers SCRAM-SHA-256-PLUS here, and ends a login that says it did not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_record_allows_is_what_the_exchange_begins_by() {
+    let server = peer!(server(15));
+    let authenticator = Authenticator::start().await;
+    let digest = tls_server_end_point(&server.certificate().certificate_der).unwrap();
+    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let pinned = format!("pinned_certificates: [\"{digits}\"]");
+    let (plain, plus) = ("methods: [scram-sha-256]", "methods: [scram-sha-256-plus]");
+    let at = |record: &str, more: &str| {
+        let record = format!("  {record}\n");
+        authenticator.record_at("localhost", server.port(), "app", PASSWORD, &record);
+        string(&server, "app", &format!("{} {more}", verified(&server)))
+    };
+    for (record, more) in [
+        (plain, ""),
+        (plain, "channel_binding=disable"),
+        (plus, ""),
+        ("channel_binding: require", ""),
+        (pinned.as_str(), ""),
+        // The Authenticator knows what to bind to.
+        (&pinned, "channel_binding=disable"),
+    ] {
+        let connected = connect(&authenticator, &at(record, more)).await;
+        connected.unwrap_or_else(|error| panic!("{record} {more}: {error}"));
+    }
+    for (record, more, said) in [
+        ("methods: [md5]", "", "the record does not allow SCRAM"),
+        (
+            plain,
+            "channel_binding=require",
+            "channel binding is required",
+        ),
+        (
+            "channel_binding: require",
+            "channel_binding=disable",
+            "channel binding is required",
+        ),
+    ] {
+        let error = connect(&authenticator, &at(record, more))
+            .await
+            .unwrap_err();
+        assert!(error.is_policy(), "{record} {more}: {error}");
+        assert!(error.to_string().contains(said), "{record} {more}: {error}");
+        assert_eq!(error.hop(), Hop::Handshake);
+        assert!(error.request_id().is_some());
+    }
+}
+
 /// The second connection is made only once the Authenticator knows of the first one's failure.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_was_just_changed_is_found_on_the_second_connection() {
