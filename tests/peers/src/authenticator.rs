@@ -71,6 +71,8 @@ impl Authenticator {
             .arg(&dev)
             .arg("--config")
             .arg(&configuration)
+            // However the tests or the quickstart were started.
+            .env("AWS_EC2_METADATA_DISABLED", "true")
             .env_remove("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
         match otlp_endpoint {
             Some(endpoint) => command
