@@ -43,10 +43,16 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            match error {
+                Error::Missing(_) => ExitCode::from(MISSING),
+                Error::Failed(_) => ExitCode::FAILURE,
+            }
         }
     }
 }
+
+/// A server that the quickstart shows cannot be had on this machine.
+const MISSING: u8 = 3;
 
 async fn run(options: &Options) -> Result<()> {
     let traces = Traces::start(options).await?;

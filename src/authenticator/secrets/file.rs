@@ -323,6 +323,8 @@ mod tests {
         ] {
             write(&path, &record("app"), mode);
             assert_eq!(LocalSecrets::open(&path).is_ok(), accepted, "{mode:o}");
+            // Its owner may not be allowed to write it again.
+            fs::remove_file(&path).unwrap();
         }
     }
 }
