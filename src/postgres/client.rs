@@ -1,18 +1,21 @@
 //! The client: the driver's own, and a span for each query.
 
-mod queries;
-
 use std::{
     fmt,
     ops::{Deref, DerefMut},
     sync::Arc,
 };
 
-use tokio_postgres::Error;
+use tokio_postgres::{
+    Error,
+    types::{FromSqlOwned, ToSql},
+};
 
 use super::{
     cancel::{CancelToken, Canceller},
     spans::Spans,
+    statement::ToStatement,
+    streams::SimpleQueryStream,
     transaction::{Transaction, TransactionBuilder},
 };
 use crate::opentelemetry::ConnectionInfo;
@@ -28,8 +31,8 @@ use crate::opentelemetry::ConnectionInfo;
 /// `error.type=cancelled`. Streams that are dropped are no error: who stops reading has what was
 /// wanted.
 pub struct Client {
-    driver: tokio_postgres::Client,
-    spans: Spans,
+    pub(super) driver: tokio_postgres::Client,
+    pub(super) spans: Spans,
     canceller: Canceller,
 }
 
@@ -81,6 +84,70 @@ impl Client {
             &self.spans,
             &self.canceller,
         )
+    }
+}
+
+/// Queries that a transaction does not have.
+///
+/// # Errors
+/// The driver's own.
+impl Client {
+    /// Runs a statement and returns the one column of its rows.
+    ///
+    /// As [`tokio_postgres::Client::query_scalar`].
+    pub async fn query_scalar<R: FromSqlOwned, T>(
+        &self,
+        statement: &T,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<R>, Error>
+    where
+        T: ?Sized + ToStatement + fmt::Debug,
+    {
+        let query = self.spans.statement(statement);
+        let values = self.driver.query_scalar(statement, params);
+        query.traced(values).await
+    }
+
+    /// Runs a statement that returns exactly one row of one column.
+    ///
+    /// As [`tokio_postgres::Client::query_one_scalar`].
+    pub async fn query_one_scalar<R: FromSqlOwned, T>(
+        &self,
+        statement: &T,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<R, Error>
+    where
+        T: ?Sized + ToStatement + fmt::Debug,
+    {
+        let query = self.spans.statement(statement);
+        let value = self.driver.query_one_scalar(statement, params);
+        query.traced(value).await
+    }
+
+    /// Runs a statement that returns one row of one column, or none.
+    ///
+    /// As [`tokio_postgres::Client::query_opt_scalar`].
+    pub async fn query_opt_scalar<R: FromSqlOwned, T>(
+        &self,
+        statement: &T,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<R>, Error>
+    where
+        T: ?Sized + ToStatement + fmt::Debug,
+    {
+        let query = self.spans.statement(statement);
+        let value = self.driver.query_opt_scalar(statement, params);
+        query.traced(value).await
+    }
+
+    /// Runs statements by the simple protocol and returns their rows as they come.
+    /// The span lasts until the stream is exhausted or dropped.
+    ///
+    /// As [`tokio_postgres::Client::simple_query_raw`].
+    pub async fn simple_query_raw(&self, query: &str) -> Result<SimpleQueryStream, Error> {
+        let messages = self.driver.simple_query_raw(query);
+        let query = self.spans.text(query);
+        query.opened(messages, SimpleQueryStream::new).await
     }
 }
 

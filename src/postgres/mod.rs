@@ -29,6 +29,7 @@ mod connector;
 mod failure;
 mod login;
 mod portal;
+mod queries;
 mod spans;
 mod statement;
 mod stream;

@@ -1,8 +1,14 @@
 //! The spans of one connection's queries.
 
-use std::{borrow::Cow, error::Error as _, future::Future, io, sync::Arc};
+use std::{
+    borrow::{Borrow, Cow},
+    error::Error as _,
+    future::Future,
+    io,
+    sync::Arc,
+};
 
-use tokio_postgres::{Error, error::SqlState};
+use tokio_postgres::{Error, Statement, error::SqlState};
 
 use super::statement::{Source, Statements, ToStatement};
 use crate::{
@@ -32,34 +38,44 @@ impl Spans {
         self.connection = self.connection.extended(attribution);
     }
 
-    /// Begins the span of a text or a prepared statement.
-    pub(super) fn statement<T: ?Sized + ToStatement>(&self, statement: &T) -> QuerySpan {
+    /// Begins to run a text or a prepared statement.
+    pub(super) fn statement<T: ?Sized + ToStatement>(&self, statement: &T) -> Operation {
         match statement.source() {
             Source::Text(text) => self.text(text),
-            Source::Prepared(prepared) => {
-                QuerySpan::start(&self.connection, || self.statements.find(prepared))
-            }
+            Source::Prepared(prepared) => self.begin(|| self.statements.find(prepared)),
         }
     }
 
-    /// Begins the span of a text.
-    pub(super) fn text(&self, text: &str) -> QuerySpan {
-        QuerySpan::start(&self.connection, || describe(text))
+    /// Begins to run a text.
+    pub(super) fn text(&self, text: &str) -> Operation {
+        self.begin(|| describe(text))
     }
 
-    /// Begins the span of a text that is put together only for it.
-    pub(super) fn composed<T: AsRef<str>>(&self, text: impl FnOnce() -> T) -> QuerySpan {
-        QuerySpan::start(&self.connection, || describe(text().as_ref()))
+    /// Begins to run a text that is put together only for the span.
+    pub(super) fn composed<T: AsRef<str>>(&self, text: impl FnOnce() -> T) -> Operation {
+        self.begin(|| describe(text().as_ref()))
     }
 
-    /// Begins the span of something that is done with a statement instead of running it.
-    pub(super) fn only(&self, operation: &'static str, description: &Description) -> QuerySpan {
-        QuerySpan::start(&self.connection, || description.only(operation))
+    /// Begins something that is done with a statement instead of running it.
+    pub(super) fn only(&self, operation: &'static str, description: &Description) -> Operation {
+        self.begin(|| description.only(operation))
     }
 
-    /// Begins the span of a statement that was described before.
-    pub(super) fn described(&self, description: &Arc<Description>) -> QuerySpan {
-        QuerySpan::start(&self.connection, || Arc::clone(description))
+    /// Begins to run a statement that was described before.
+    pub(super) fn described(&self, description: &Arc<Description>) -> Operation {
+        self.begin(|| Arc::clone(description))
+    }
+
+    /// Prepares a text, and keeps it for the spans of its runs.
+    pub(super) async fn prepared(
+        &self,
+        text: &str,
+        prepare: impl Future<Output = Result<Statement, Error>>,
+    ) -> Result<Statement, Error> {
+        let description = describe(text);
+        let statement = self.only("PREPARE", &description).traced(prepare).await?;
+        self.statements.insert(&statement, Arc::new(description));
+        Ok(statement)
     }
 
     /// What is known of a statement or a text; nothing while not instrumented.
@@ -73,34 +89,52 @@ impl Spans {
         }
     }
 
-    /// Keeps the text of a statement that was just prepared.
-    pub(super) fn remember(&self, statement: &tokio_postgres::Statement, text: Description) {
-        self.statements.insert(statement, Arc::new(text));
+    /// Every operation of the connection begins here.
+    fn begin<D: Borrow<Description>>(&self, describe: impl FnOnce() -> D) -> Operation {
+        Operation {
+            span: QuerySpan::start(&self.connection, describe),
+        }
     }
 }
 
-/// Runs a query to its end, and its span with it.
-pub(super) async fn traced<T>(
+/// What is about to be sent: a query, or what belongs to one.
+///
+/// Dropped before its end, it was cancelled.
+#[must_use]
+#[derive(Debug)]
+pub(super) struct Operation {
     span: QuerySpan,
-    query: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let result = query.await;
-    span.end_with(&result, failure);
-    result
 }
 
-/// Opens a stream, which goes on with the span.
-pub(super) async fn opened<D, S>(
-    span: QuerySpan,
-    stream: impl Future<Output = Result<D, Error>>,
-    stream_of: impl FnOnce(D, QuerySpan) -> S,
-) -> Result<S, Error> {
-    match stream.await {
-        Ok(driver) => Ok(stream_of(driver, span)),
-        Err(error) => {
-            span.fail(|| failure(&error));
-            Err(error)
+impl Operation {
+    /// Runs it to its end, and its span with it.
+    pub(super) async fn traced<T>(
+        self,
+        query: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let result = query.await;
+        self.span.end_with(&result, failure);
+        result
+    }
+
+    /// Opens a stream, which goes on with the span.
+    pub(super) async fn opened<D, S>(
+        self,
+        stream: impl Future<Output = Result<D, Error>>,
+        stream_of: impl FnOnce(D, QuerySpan) -> S,
+    ) -> Result<S, Error> {
+        match stream.await {
+            Ok(driver) => Ok(stream_of(driver, self.span)),
+            Err(error) => {
+                self.span.fail(|| failure(&error));
+                Err(error)
+            }
         }
+    }
+
+    /// The driver sends it, and nobody waits for the answer.
+    pub(super) fn sent(self) {
+        self.span.finish();
     }
 }
 

@@ -1,7 +1,6 @@
 //! Transactions and savepoints.
 
 mod builder;
-mod queries;
 
 use std::{borrow::Cow, ops::Deref};
 
@@ -15,7 +14,7 @@ pub use builder::TransactionBuilder;
 use super::{
     cancel::{CancelToken, Canceller},
     portal::Portal,
-    spans::{Spans, opened, traced},
+    spans::Spans,
     statement::ToStatement,
     streams::RowStream,
 };
@@ -26,10 +25,10 @@ use super::{
 /// spans of their own; of a rollback by drop the span shows when it was sent, since nobody waits
 /// for its answer.
 pub struct Transaction<'a> {
-    // Rolls back before the span of that is made: fields are dropped in order.
-    driver: tokio_postgres::Transaction<'a>,
+    // Shows the rollback before the driver sends it: fields are dropped in order.
     rollback: RollbackOnDrop<'a>,
-    spans: &'a Spans,
+    pub(super) driver: tokio_postgres::Transaction<'a>,
+    pub(super) spans: &'a Spans,
     canceller: &'a Canceller,
     /// How many savepoints deep.
     depth: u32,
@@ -42,11 +41,11 @@ impl<'a> Transaction<'a> {
     /// The driver's own.
     pub async fn commit(self) -> Result<(), Error> {
         let savepoint = self.rollback.disarm();
-        let span = self.spans.composed(|| match savepoint {
+        let commit = self.spans.composed(|| match savepoint {
             Some(savepoint) => Cow::Owned(format!("RELEASE {savepoint}")),
             None => Cow::Borrowed("COMMIT"),
         });
-        traced(span, self.driver.commit()).await
+        commit.traced(self.driver.commit()).await
     }
 
     /// Rolls the transaction back, or to the savepoint.
@@ -55,8 +54,8 @@ impl<'a> Transaction<'a> {
     /// The driver's own.
     pub async fn rollback(self) -> Result<(), Error> {
         let savepoint = self.rollback.disarm();
-        let span = self.spans.composed(|| rollback(savepoint));
-        traced(span, self.driver.rollback()).await
+        let rollback = self.spans.composed(|| rollback(savepoint));
+        rollback.traced(self.driver.rollback()).await
     }
 
     /// Sets a savepoint.
@@ -77,8 +76,10 @@ impl<'a> Transaction<'a> {
         I: Into<String>,
     {
         let name = name.into();
-        let span = self.spans.composed(|| format!("SAVEPOINT {name}"));
-        let driver = traced(span, self.driver.savepoint(name.clone())).await?;
+        let savepoint = self.spans.composed(|| format!("SAVEPOINT {name}"));
+        let driver = savepoint
+            .traced(self.driver.savepoint(name.clone()))
+            .await?;
         Ok(Transaction {
             driver,
             rollback: RollbackOnDrop::new(self.spans, Some(name)),
@@ -126,8 +127,8 @@ impl<'a> Transaction<'a> {
         I::IntoIter: ExactSizeIterator,
     {
         let description = self.spans.description(statement);
-        let span = self.spans.only("BIND", &description);
-        let driver = traced(span, self.driver.bind_raw(statement, params)).await?;
+        let bind = self.spans.only("BIND", &description);
+        let driver = bind.traced(self.driver.bind_raw(statement, params)).await?;
         Ok(Portal {
             driver,
             description,
@@ -139,8 +140,9 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// The driver's own.
     pub async fn query_portal(&self, portal: &Portal, max_rows: i32) -> Result<Vec<Row>, Error> {
-        let span = self.spans.described(&portal.description);
-        traced(span, self.driver.query_portal(&portal.driver, max_rows)).await
+        let query = self.spans.described(&portal.description);
+        let rows = self.driver.query_portal(&portal.driver, max_rows);
+        query.traced(rows).await
     }
 
     /// Takes at most `max_rows` rows of a portal, as they come.
@@ -152,13 +154,9 @@ impl<'a> Transaction<'a> {
         portal: &Portal,
         max_rows: i32,
     ) -> Result<RowStream, Error> {
-        let span = self.spans.described(&portal.description);
-        opened(
-            span,
-            self.driver.query_portal_raw(&portal.driver, max_rows),
-            RowStream::new,
-        )
-        .await
+        let query = self.spans.described(&portal.description);
+        let rows = self.driver.query_portal_raw(&portal.driver, max_rows);
+        query.opened(rows, RowStream::new).await
     }
 }
 
@@ -197,7 +195,7 @@ impl Drop for RollbackOnDrop<'_> {
     fn drop(&mut self) {
         if self.armed {
             let savepoint = self.savepoint.take();
-            self.spans.composed(|| rollback(savepoint)).finish();
+            self.spans.composed(|| rollback(savepoint)).sent();
         }
     }
 }

@@ -3,10 +3,7 @@
 use tokio_postgres::{Error, IsolationLevel};
 
 use super::{RollbackOnDrop, Transaction};
-use crate::postgres::{
-    cancel::Canceller,
-    spans::{Spans, traced},
-};
+use crate::postgres::{cancel::Canceller, spans::Spans};
 
 /// A transaction that is about to begin.
 pub struct TransactionBuilder<'a> {
@@ -66,8 +63,8 @@ impl<'a> TransactionBuilder<'a> {
     /// # Errors
     /// The driver's own.
     pub async fn start(self) -> Result<Transaction<'a>, Error> {
-        let span = self.spans.composed(|| self.text());
-        let driver = traced(span, self.driver.start()).await?;
+        let start = self.spans.composed(|| self.text());
+        let driver = start.traced(self.driver.start()).await?;
         Ok(Transaction {
             driver,
             rollback: RollbackOnDrop::new(self.spans, None),
