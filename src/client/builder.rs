@@ -15,6 +15,7 @@ use super::{
 use crate::{
     error::{Error, Result, printable},
     identity::aws::{Signer, SignerBuilder, is_audience},
+    opentelemetry::Instrumentation,
 };
 
 /// Where the Authenticator is, if the application says nothing of it.
@@ -34,6 +35,7 @@ pub struct AuthClientBuilder {
     session_timeout: Duration,
     handshake_timeout: Duration,
     attribution: bool,
+    instrumentation: Option<Arc<Instrumentation>>,
 }
 
 impl AuthClientBuilder {
@@ -48,6 +50,7 @@ impl AuthClientBuilder {
             session_timeout: Duration::from_secs(15),
             handshake_timeout: Duration::from_secs(10),
             attribution: true,
+            instrumentation: None,
         }
     }
 
@@ -137,6 +140,27 @@ impl AuthClientBuilder {
         self
     }
 
+    /// What the connections that are made through this client report, whatever
+    /// [`instrument`](crate::opentelemetry::instrument) says to the others: for libraries, and for
+    /// tests that run beside each other. Default: as all others.
+    ///
+    /// ```
+    /// use approzium::{AuthClient, opentelemetry::Instrumentation};
+    ///
+    /// # fn main() -> approzium::Result<()> {
+    /// # let provider = opentelemetry_sdk::trace::SdkTracerProvider::default();
+    /// let client = AuthClient::builder("authenticator.internal:6001")
+    ///     .instrumentation(Instrumentation::new().tracer_provider(provider))
+    ///     .build()?;
+    /// # drop(client);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn instrumentation(mut self, instrumentation: Instrumentation) -> Self {
+        self.instrumentation = Some(Arc::new(instrumentation));
+        self
+    }
+
     /// Makes the client. Nothing is dialled yet, and no runtime is needed.
     ///
     /// # Errors
@@ -182,6 +206,7 @@ impl AuthClientBuilder {
             sessions: Arc::new(sessions),
             handshake_timeout: self.handshake_timeout,
             attribution: self.attribution,
+            instrumentation: self.instrumentation,
             connections: 0.into(),
         })))
     }

@@ -58,7 +58,7 @@ use lane::Lanes;
 use session::Sessions;
 pub use tls::TlsConfig;
 
-use crate::error::Result;
+use crate::{error::Result, opentelemetry::Instrumentation};
 
 /// A connection to an Authenticator, and the session that proves who this application is.
 ///
@@ -72,6 +72,7 @@ struct Inner {
     sessions: Arc<Sessions>,
     handshake_timeout: Duration,
     attribution: bool,
+    instrumentation: Option<Arc<Instrumentation>>,
     connections: AtomicU64,
 }
 
@@ -120,6 +121,11 @@ impl AuthClient {
     /// How many database connections were made through this client.
     pub fn num_connections(&self) -> u64 {
         self.0.connections.load(Ordering::Relaxed)
+    }
+
+    /// What this client's connections report, if it has a will of its own.
+    pub(crate) fn instrumentation(&self) -> Option<&Arc<Instrumentation>> {
+        self.0.instrumentation.as_ref()
     }
 
     /// Counts one database connection; the new number, this one among them.

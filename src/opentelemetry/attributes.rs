@@ -14,6 +14,8 @@ pub(super) const DB_OPERATION_BATCH_SIZE: &str = "db.operation.batch.size";
 pub(super) const DB_COLLECTION_NAME: &str = "db.collection.name";
 pub(super) const DB_QUERY_TEXT: &str = "db.query.text";
 pub(super) const DB_RESPONSE_STATUS_CODE: &str = "db.response.status_code";
+/// Opt-in.
+pub(super) const DB_RESPONSE_RETURNED_ROWS: &str = "db.response.returned_rows";
 pub(super) const ERROR_TYPE: &str = "error.type";
 pub(super) const SERVER_ADDRESS: &str = "server.address";
 pub(super) const SERVER_PORT: &str = "server.port";
@@ -26,6 +28,9 @@ pub(super) const AUTHENTICATED: &str = "approzium.authenticated";
 pub(super) const AUTHENTICATOR_ADDRESS: &str = "approzium.authenticator_address";
 pub(super) const NUM_CONNECTIONS: &str = "approzium.num_connections";
 pub(super) const REQUEST_ID: &str = "approzium.request_id";
+/// On the span of a query whose caller is not known.
+pub(super) const PARENT: &str = "approzium.parent";
+pub(super) const UNKNOWN: &str = "unknown";
 /// The hop at which a connect failed, in words.
 pub(super) const HOP: &str = "approzium.hop";
 

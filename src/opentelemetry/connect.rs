@@ -24,13 +24,17 @@ use std::{
 
 use ::opentelemetry::{
     Context, KeyValue,
-    trace::{FutureExt, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer},
+    trace::{FutureExt, SpanBuilder, SpanKind, Status, TraceContextExt},
 };
+use tokio::time::Instant;
 
 use super::{
     attributes as key,
-    connection::{Identity, Server, connection_number, find_place, peer, place, shared},
-    is_enabled, parent, tracer,
+    connection::{
+        Identity, Server, connection_number, find_place, peer, place, place_known, shared,
+    },
+    instrumentation::{self, Instrumentation},
+    parent,
 };
 use crate::error::{Error, Kind};
 
@@ -78,22 +82,34 @@ impl Phase {
 
 impl ConnectSpan {
     /// Begins a connect. To be called where the connect's future is first polled: the caller's span
-    /// of that moment is the parent.
-    pub(crate) fn start(server: &Server<'_>) -> Self {
-        if !is_enabled() {
+    /// of that moment is the parent. `own` is the client's own instrumentation.
+    pub(crate) fn start(server: &Server<'_>, own: Option<&Arc<Instrumentation>>) -> Self {
+        let Some(instrumentation) = instrumentation::effective(own) else {
             return ConnectSpan(None);
-        }
+        };
         find_place();
-        let name = format!("connect {}", server.host);
-        let span = OpenSpan::start(name, SpanKind::Client, server.attributes(), &parent());
+        let builder = SpanBuilder::from_name(format!("connect {}", server.host))
+            .with_kind(SpanKind::Client)
+            .with_attributes(server.attributes());
+        let span = OpenSpan::start(instrumentation, builder, &parent());
         ConnectSpan(Some(Arc::new(span)))
     }
 
     /// Begins a phase. Phases may overlap.
     pub(crate) fn phase(&self, phase: Phase) -> PhaseSpan {
         PhaseSpan(self.0.as_ref().map(|connect| {
-            OpenSpan::start(phase.name(), phase.kind(), Vec::new(), &connect.context)
+            let builder = SpanBuilder::from_name(phase.name()).with_kind(phase.kind());
+            let instrumentation = Arc::clone(&connect.instrumentation);
+            OpenSpan::start(instrumentation, builder, &connect.context)
         }))
+    }
+
+    /// Waits, if there is a span, until it can say where it comes from, and the connection's first
+    /// query too.
+    pub(crate) async fn place_known(&self, deadline: Instant) {
+        if self.0.is_some() {
+            place_known(deadline).await;
+        }
     }
 
     /// Who connected, as soon as the Authenticator said so.
@@ -181,6 +197,7 @@ impl PhaseSpan {
 /// A span that ends exactly once.
 #[derive(Debug)]
 struct OpenSpan {
+    instrumentation: Arc<Instrumentation>,
     context: Context,
     /// What became known since the start, written at the end: a second attempt, or a second
     /// address, knows better, and the SDK would keep both.
@@ -190,16 +207,13 @@ struct OpenSpan {
 
 impl OpenSpan {
     fn start(
-        name: impl Into<Cow<'static, str>>,
-        kind: SpanKind,
-        attributes: Vec<KeyValue>,
+        instrumentation: Arc<Instrumentation>,
+        builder: SpanBuilder,
         parent: &Context,
     ) -> Self {
-        let builder = SpanBuilder::from_name(name)
-            .with_kind(kind)
-            .with_attributes(attributes);
-        let span = tracer().build_with_context(builder, parent);
+        let span = instrumentation.begin(builder, parent);
         OpenSpan {
+            instrumentation,
             context: parent.with_span(span),
             late: Mutex::default(),
             ended: AtomicBool::new(false),
@@ -303,7 +317,7 @@ mod tests {
     #[tokio::test]
     async fn a_phase_continues_its_trace_in_what_it_calls() {
         let recorder = Recorder::start();
-        let connect = ConnectSpan::start(&server("one.example"));
+        let connect = ConnectSpan::start(&server("one.example"), None);
         let mut metadata = MetadataMap::new();
         let call = async {
             inject(&Context::current(), &mut metadata);
@@ -349,7 +363,7 @@ mod tests {
     #[tokio::test]
     async fn a_failure_is_told_once_on_the_phase_and_on_the_connect() {
         let recorder = Recorder::start();
-        let connect = ConnectSpan::start(&server("two.example"));
+        let connect = ConnectSpan::start(&server("two.example"), None);
         let denied = || {
             Error::new(Kind::PermissionDenied, Hop::Handshake, "permission denied")
                 .with_request_id("7f")
@@ -377,7 +391,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_dropped_was_cancelled() {
         let recorder = Recorder::start();
-        let connect = ConnectSpan::start(&server("three.example"));
+        let connect = ConnectSpan::start(&server("three.example"), None);
         drop(connect.phase(Phase::Tls));
         drop(connect);
         let connect = recorder.only("connect three.example");
@@ -390,7 +404,7 @@ mod tests {
     async fn while_not_instrumented_there_is_nothing() {
         let recorder = Recorder::start();
         uninstrument();
-        let connect = ConnectSpan::start(&server("four.example"));
+        let connect = ConnectSpan::start(&server("four.example"), None);
         let mut metadata = MetadataMap::new();
         inject(&connect.phase(Phase::Session).context(), &mut metadata);
         let phase = connect.phase(Phase::Dial).run(async { Ok(5) });

@@ -14,7 +14,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::attributes as key;
+use super::{
+    attributes as key,
+    instrumentation::{self, Instrumentation},
+};
 use crate::{attribution, identity::role_name};
 
 /// At most this many attribution attributes on a span.
@@ -31,6 +34,8 @@ pub(crate) struct ConnectionInfo {
     attribution: usize,
     /// `attributes` and the place, once the place is known.
     complete: OnceLock<Vec<KeyValue>>,
+    /// The client's own.
+    instrumentation: Option<Arc<Instrumentation>>,
 }
 
 /// The database server of a connection.
@@ -61,8 +66,12 @@ pub(crate) struct Identity<'a> {
 }
 
 impl ConnectionInfo {
-    /// A connection to PostgreSQL.
-    pub(crate) fn postgresql(server: &Server<'_>, identity: &Identity<'_>) -> Arc<Self> {
+    /// A connection to PostgreSQL; `instrumentation` is its client's own.
+    pub(crate) fn postgresql(
+        server: &Server<'_>,
+        identity: &Identity<'_>,
+        instrumentation: Option<Arc<Instrumentation>>,
+    ) -> Arc<Self> {
         let mut attributes = server.attributes();
         let identity = identity.attributes();
         let attribution = identity.len();
@@ -71,6 +80,7 @@ impl ConnectionInfo {
             attributes,
             attribution,
             complete: OnceLock::new(),
+            instrumentation,
         })
     }
 
@@ -81,7 +91,26 @@ impl ConnectionInfo {
             attribution: self.attribution + (attributes.len() - self.attributes.len()),
             attributes,
             complete: OnceLock::new(),
+            instrumentation: self.instrumentation.clone(),
         })
+    }
+
+    /// What an operation that begins now reports; None: nothing.
+    #[inline]
+    pub(crate) fn settings(&self) -> Option<Arc<Instrumentation>> {
+        instrumentation::effective(self.instrumentation.as_ref())
+    }
+
+    /// Whether an operation that begins now has a use for its description.
+    #[inline]
+    pub(crate) fn wants_descriptions(&self) -> bool {
+        self.instrumentation.is_some() || instrumentation::is_enabled()
+    }
+
+    /// Who ran what this connection runs, and where: the `approzium.` attributes, at most twelve.
+    pub(crate) fn attribution(&self) -> &[KeyValue] {
+        let of_server = self.attributes.len() - self.attribution;
+        self.attributes().get(of_server..).unwrap_or_default()
     }
 
     /// Every attribute that this connection's spans share.
@@ -183,8 +212,8 @@ pub(super) fn place() -> Option<&'static [KeyValue]> {
 ///
 /// It was begun with the connect, and takes no longer than attribution's own budget: this costs the
 /// first connect of a process at most that, and the others nothing.
-pub(crate) async fn place_known(deadline: Instant) {
-    if super::is_enabled() && attribution::place().is_none() {
+pub(super) async fn place_known(deadline: Instant) {
+    if attribution::place().is_none() {
         // Late is no failure: later spans have it.
         let _ = timeout_at(deadline, attribution::place_known()).await;
     }
@@ -279,7 +308,7 @@ mod tests {
             request_id: Some("7f"),
             num_connections: Some(3),
         };
-        let info = ConnectionInfo::postgresql(&server(), &identity);
+        let info = ConnectionInfo::postgresql(&server(), &identity, None);
         let mut place = vec![KeyValue::new("approzium.iam_arn", "another")];
         place.extend((0..40).map(|n| KeyValue::new(format!("approzium.place.{n}"), n)));
         let complete = info.with(place);

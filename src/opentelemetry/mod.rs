@@ -46,6 +46,8 @@
 mod attributes;
 mod connect;
 mod connection;
+pub(crate) mod instrumentation;
+mod orphans;
 #[cfg(feature = "otlp")]
 #[cfg_attr(docsrs, doc(cfg(feature = "otlp")))]
 pub mod otlp;
@@ -57,49 +59,12 @@ pub(crate) mod sql;
 #[cfg(test)]
 mod testing;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use ::opentelemetry::{
-    Context, InstrumentationScope, global, global::BoxedTracer, trace::TracerProvider,
-};
+use ::opentelemetry::Context;
 
 pub(crate) use connect::{ConnectSpan, Phase, PhaseSpan};
-pub(crate) use connection::{ConnectionInfo, Identity, Server, place_known};
+pub(crate) use connection::{ConnectionInfo, Identity, Server};
+pub use instrumentation::{Instrumentation, QueryText, instrument, instrument_with, uninstrument};
 pub(crate) use query::{Failure, QuerySpan};
-
-static ENABLED: AtomicBool = AtomicBool::new(false);
-
-/// Makes a span of every query and every connect from now on.
-///
-/// It also holds for connections that are open already, and for what was prepared on them: while
-/// there are no spans, an operation costs one atomic load, and `prepare` keeps the text besides.
-/// Calling it again changes nothing.
-pub fn instrument() {
-    ENABLED.store(true, Ordering::Relaxed);
-}
-
-/// Makes no more spans.
-///
-/// Spans that have begun end as usual; no provider is shut down.
-pub fn uninstrument() {
-    ENABLED.store(false, Ordering::Relaxed);
-}
-
-/// Whether operations make spans: one atomic load.
-#[inline]
-pub(crate) fn is_enabled() -> bool {
-    ENABLED.load(Ordering::Relaxed)
-}
-
-/// The tracer of this moment's global provider.
-fn tracer() -> BoxedTracer {
-    global::tracer_provider().tracer_with_scope(
-        InstrumentationScope::builder("approzium")
-            .with_version(env!("CARGO_PKG_VERSION"))
-            .with_schema_url(attributes::SCHEMA_URL)
-            .build(),
-    )
-}
 
 /// The context whose span becomes the parent of an operation that begins now.
 pub(crate) fn parent() -> Context {

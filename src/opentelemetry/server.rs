@@ -6,15 +6,20 @@
 //! start, as the caller's child. A call that ends unidentified becomes a trace of its own that
 //! links to the caller's, sampled by this process's own sampler.
 
-use std::{borrow::Cow, future::Future, time::SystemTime};
+use std::{borrow::Cow, future::Future, sync::Arc, time::SystemTime};
 
 use ::opentelemetry::{
     Context, KeyValue,
-    trace::{Link, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, Tracer},
+    trace::{Link, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt},
 };
 use tonic::metadata::MetadataMap;
 
-use super::{attributes as key, connection::shared, is_enabled, propagation, tracer};
+use super::{
+    attributes as key,
+    connection::shared,
+    instrumentation::{self, Instrumentation},
+    propagation,
+};
 
 /// At most this many steps are remembered of a call whose caller is not known yet.
 const REMEMBERED: usize = 8;
@@ -27,6 +32,7 @@ pub(crate) struct ServerSpan(Option<Call>);
 
 #[derive(Debug)]
 struct Call {
+    instrumentation: Arc<Instrumentation>,
     method: &'static str,
     start: SystemTime,
     caller: Option<SpanContext>,
@@ -52,10 +58,11 @@ struct Step {
 impl ServerSpan {
     /// A call begins. `method` is the name in the protocol: `Authenticate`.
     pub(crate) fn start(method: &'static str, request_id: &str, metadata: &MetadataMap) -> Self {
-        if !is_enabled() {
+        let Some(instrumentation) = instrumentation::effective(None) else {
             return ServerSpan(None);
-        }
+        };
         ServerSpan(Some(Call {
+            instrumentation,
             method,
             start: SystemTime::now(),
             caller: propagation::extract(metadata),
@@ -132,16 +139,16 @@ impl Call {
             .attributes
             .get_or_insert_default()
             .push(shared(key::IAM_ARN, iam_arn));
-        let context = begin(builder, &parent);
+        let context = begin(&self.instrumentation, builder, &parent);
         for step in steps {
-            step.write(&context);
+            step.write(&self.instrumentation, &context);
         }
         self.state = State::Identified(context);
     }
 
     fn record(&mut self, step: Step) {
         match &mut self.state {
-            State::Identified(context) => step.write(context),
+            State::Identified(context) => step.write(&self.instrumentation, context),
             State::Unidentified(steps) if steps.len() < REMEMBERED => steps.push(step),
             State::Unidentified(_) => {}
         }
@@ -156,12 +163,12 @@ impl Call {
                     .caller
                     .clone()
                     .map(|caller| vec![Link::new(caller, Vec::new(), 0)]);
-                begin(builder, &Context::new())
+                begin(&self.instrumentation, builder, &Context::new())
             }
         };
         if let State::Unidentified(steps) = self.state {
             for step in steps {
-                step.write(&context);
+                step.write(&self.instrumentation, &context);
             }
         }
         let span = context.span();
@@ -188,9 +195,9 @@ impl Call {
 }
 
 impl Step {
-    fn write(self, parent: &Context) {
+    fn write(self, instrumentation: &Instrumentation, parent: &Context) {
         let builder = SpanBuilder::from_name(Cow::Borrowed(self.name)).with_start_time(self.start);
-        let context = begin(builder, parent);
+        let context = begin(instrumentation, builder, parent);
         let span = context.span();
         if let Some(reason) = self.error {
             span.set_attribute(KeyValue::new(key::ERROR_TYPE, reason));
@@ -200,8 +207,8 @@ impl Step {
     }
 }
 
-fn begin(builder: SpanBuilder, parent: &Context) -> Context {
-    parent.with_span(tracer().build_with_context(builder, parent))
+fn begin(instrumentation: &Instrumentation, builder: SpanBuilder, parent: &Context) -> Context {
+    parent.with_span(instrumentation.begin(builder, parent))
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     AuthClient, Error, Hop, Result,
     error::Kind,
-    opentelemetry::{ConnectSpan, ConnectionInfo, Identity, Server, place_known},
+    opentelemetry::{ConnectSpan, ConnectionInfo, Identity, Server},
 };
 
 /// A session, and what moves its bytes.
@@ -72,10 +72,10 @@ impl Hosts<'_> {
         endpoint: &Endpoint,
         deadline: Instant,
     ) -> Result<(Client, Connection)> {
-        let span = ConnectSpan::start(&self.server(endpoint, None));
+        let span = ConnectSpan::start(&self.server(endpoint, None), self.auth.instrumentation());
         let result = self.addresses(endpoint, deadline, &span).await;
         // So that this span and that of the first query say where they come from.
-        place_known(deadline).await;
+        span.place_known(deadline).await;
         match &result {
             Ok(_) => span.finish(),
             Err(error) => span.fail(error),
@@ -291,6 +291,7 @@ impl Attempt<'_> {
                 request_id: report.map(|report| report.request_id.as_str()),
                 num_connections: Some(number),
             },
+            auth.instrumentation().cloned(),
         );
         let canceller = Canceller {
             address: self.address.clone(),

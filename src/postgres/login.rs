@@ -40,7 +40,7 @@ use super::{
 use crate::{
     Hop, Result,
     client::{Handshake, Offered, Outcome},
-    opentelemetry::{ConnectSpan, Phase, PhaseSpan, place_known},
+    opentelemetry::{ConnectSpan, Phase, PhaseSpan},
     wire::{
         postgres::{
             Authentication, StartupMessage, password_message, sasl_initial_response, sasl_response,
@@ -162,7 +162,7 @@ impl Login {
             }
         }
         if let Some(auth) = counting {
-            place_known(exchange.deadline()).await;
+            span.place_known(exchange.deadline()).await;
             match &failed {
                 None => {
                     span.counted(auth.count_connection());

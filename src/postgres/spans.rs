@@ -1,12 +1,6 @@
 //! The spans of one connection's queries.
 
-use std::{
-    borrow::{Borrow, Cow},
-    error::Error as _,
-    future::Future,
-    io,
-    sync::Arc,
-};
+use std::{borrow::Cow, error::Error as _, future::Future, io, sync::Arc};
 
 use tokio_postgres::{Error, Statement, error::SqlState};
 
@@ -14,7 +8,7 @@ use super::statement::{Source, Statements, ToStatement};
 use crate::{
     error::printable,
     opentelemetry::{
-        ConnectionInfo, Failure, QuerySpan, is_enabled,
+        ConnectionInfo, Failure, QuerySpan,
         sql::{Description, describe},
     },
 };
@@ -78,9 +72,9 @@ impl Spans {
         Ok(statement)
     }
 
-    /// What is known of a statement or a text; nothing while not instrumented.
+    /// What is known of a statement or a text; nothing while nobody wants to know.
     pub(super) fn description<T: ?Sized + ToStatement>(&self, statement: &T) -> Arc<Description> {
-        if !is_enabled() {
+        if !self.connection.wants_descriptions() {
             return Arc::default();
         }
         match statement.source() {
@@ -90,7 +84,7 @@ impl Spans {
     }
 
     /// Every operation of the connection begins here.
-    fn begin<D: Borrow<Description>>(&self, describe: impl FnOnce() -> D) -> Operation {
+    fn begin<D: Into<Arc<Description>>>(&self, describe: impl FnOnce() -> D) -> Operation {
         Operation {
             span: QuerySpan::start(&self.connection, describe),
         }

@@ -32,6 +32,7 @@ pub(crate) struct Description {
     table: Option<Arc<str>>,
     /// No other table is named.
     single_table: bool,
+    /// How many statements are sent at once.
     statements: usize,
     text: Option<Arc<str>>,
 }
@@ -82,6 +83,14 @@ impl Description {
         }
     }
 
+    /// The same statement, run `size` times in one request.
+    pub(crate) fn batch(&self, size: usize) -> Self {
+        Description {
+            statements: size,
+            ..self.clone()
+        }
+    }
+
     /// `{operation} {table}`, never a literal.
     pub(super) fn span_name(&self) -> Cow<'static, str> {
         match (&self.operation, &self.table) {
@@ -91,7 +100,7 @@ impl Description {
         }
     }
 
-    pub(super) fn write_attributes(&self, attributes: &mut Vec<KeyValue>) {
+    pub(super) fn write_attributes(&self, attributes: &mut Vec<KeyValue>, show_text: bool) {
         let copied = |key, value: &Arc<str>| KeyValue::new(key, Value::from(Arc::clone(value)));
         if let Some(operation) = &self.operation {
             attributes.push(copied(key::DB_OPERATION_NAME, operation));
@@ -103,7 +112,7 @@ impl Description {
             let statements = i64::try_from(self.statements).unwrap_or(i64::MAX);
             attributes.push(KeyValue::new(key::DB_OPERATION_BATCH_SIZE, statements));
         }
-        if let Some(text) = &self.text {
+        if let Some(text) = self.text.as_ref().filter(|_| show_text) {
             attributes.push(copied(key::DB_QUERY_TEXT, text));
         }
     }

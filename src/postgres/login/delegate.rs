@@ -96,13 +96,14 @@ impl Delegate {
     pub(super) fn start_span(&self, startup: &StartupMessage) -> ConnectSpan {
         let user = startup.parameter("user").unwrap_or_default();
         let schema = startup.parameter("options").and_then(schema);
-        ConnectSpan::start(&Server {
+        let server = Server {
             host: &self.host,
             port: self.port,
             peer: None,
             database: startup.parameter("database").unwrap_or(user),
             schema: schema.as_deref(),
-        })
+        };
+        ConnectSpan::start(&server, self.auth.instrumentation())
     }
 
     pub(super) async fn open(

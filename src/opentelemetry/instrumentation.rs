@@ -1,0 +1,225 @@
+//! What operations report, and where to.
+
+use std::{
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use ::opentelemetry::{
+    Context, InstrumentationScope,
+    global::{self, BoxedSpan, BoxedTracer},
+    trace::{Span, SpanBuilder, TraceContextExt, Tracer, TracerProvider},
+};
+
+use super::attributes;
+
+/// Whether [`CURRENT`] holds: what everything costs while it does not is this load.
+static ENABLED: AtomicBool = AtomicBool::new(false);
+
+/// What the last call of [`instrument_with`] said.
+static CURRENT: RwLock<Option<Arc<Instrumentation>>> = RwLock::new(None);
+
+/// Makes a span of every query and every connect from now on, by the global providers.
+///
+/// The same as [`instrument_with`] and [`Instrumentation::new`].
+pub fn instrument() {
+    instrument_with(Instrumentation::new());
+}
+
+/// Makes a span of every query and every connect from now on, as `instrumentation` says.
+///
+/// It also holds for connections that are open already, and for what was prepared on them: while
+/// there are no spans, an operation costs one atomic load, and `prepare` keeps the text besides.
+/// The last call holds. A client can have [its own](crate::client::AuthClientBuilder::instrumentation).
+///
+/// ```
+/// use approzium::opentelemetry::{Instrumentation, instrument_with};
+///
+/// # let provider = opentelemetry_sdk::trace::SdkTracerProvider::default();
+/// instrument_with(Instrumentation::new().tracer_provider(provider));
+/// ```
+pub fn instrument_with(instrumentation: Instrumentation) {
+    *CURRENT.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(instrumentation));
+    ENABLED.store(true, Ordering::Relaxed);
+}
+
+/// Makes no more spans.
+///
+/// Spans that have begun end as usual; no provider is shut down. Clients that have an
+/// [instrumentation of their own](crate::client::AuthClientBuilder::instrumentation) keep it.
+pub fn uninstrument() {
+    ENABLED.store(false, Ordering::Relaxed);
+    *CURRENT.write().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
+/// What operations report, and where to: for [`instrument_with`], or for
+/// [one client](crate::client::AuthClientBuilder::instrumentation).
+///
+/// ```
+/// use std::time::Duration;
+/// use approzium::opentelemetry::{Instrumentation, QueryText};
+///
+/// let quiet = Instrumentation::new()
+///     .query_text(QueryText::Off)
+///     .slow_query(Duration::from_millis(200));
+/// # drop(quiet);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "it does nothing until it is handed to instrument_with or to a client"]
+pub struct Instrumentation {
+    /// None: the global provider's of the moment.
+    tracer: Option<Arc<BoxedTracer>>,
+    query_text: QueryText,
+    returned_rows: bool,
+    slow_query: Duration,
+    sqlcommenter: bool,
+}
+
+/// What spans show of a query's text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum QueryText {
+    /// A text with parameters (`$1`) as it is; in any other text every literal is replaced by `?`.
+    #[default]
+    Sanitized,
+    /// Nothing. The operation and the table are still named.
+    Off,
+}
+
+impl Instrumentation {
+    /// The defaults: the global providers, sanitised texts.
+    pub fn new() -> Self {
+        Instrumentation {
+            tracer: None,
+            query_text: QueryText::default(),
+            returned_rows: false,
+            slow_query: Duration::from_secs(1),
+            sqlcommenter: false,
+        }
+    }
+
+    /// Where spans go.
+    ///
+    /// Its type is that of the OpenTelemetry version of this library: another version's provider
+    /// does not compile, where the global one would stay silent.
+    /// Default: the global provider, looked up for each operation, so that one that is installed
+    /// later just works.
+    pub fn tracer_provider<P>(mut self, provider: P) -> Self
+    where
+        P: TracerProvider,
+        P::Tracer: Tracer + Send + Sync + 'static,
+        <P::Tracer as Tracer>::Span: Send + Sync + 'static,
+    {
+        let tracer = provider.tracer_with_scope(scope());
+        self.tracer = Some(Arc::new(BoxedTracer::new(Box::new(tracer))));
+        self
+    }
+
+    /// What spans show of a query's text. Default: [`QueryText::Sanitized`].
+    pub fn query_text(mut self, query_text: QueryText) -> Self {
+        self.query_text = query_text;
+        self
+    }
+
+    /// Whether spans say how many rows came back: `db.response.returned_rows`, which the
+    /// conventions leave to who wants it. Default: no.
+    pub fn returned_rows(mut self, show: bool) -> Self {
+        self.returned_rows = show;
+        self
+    }
+
+    /// From how long on a query is slow, and its event a warning. Default: 1 s.
+    pub fn slow_query(mut self, threshold: Duration) -> Self {
+        self.slow_query = threshold;
+        self
+    }
+
+    /// Whether texts that go to the database end in a comment that names the trace
+    /// ([sqlcommenter](https://google.github.io/sqlcommenter/spec/)). Default: no.
+    pub fn sqlcommenter(mut self, comment: bool) -> Self {
+        self.sqlcommenter = comment;
+        self
+    }
+
+    pub(super) fn shows_query_text(&self) -> bool {
+        self.query_text != QueryText::Off
+    }
+
+    pub(super) fn shows_returned_rows(&self) -> bool {
+        self.returned_rows
+    }
+
+    pub(crate) fn wants_sqlcommenter(&self) -> bool {
+        self.sqlcommenter
+    }
+
+    /// Begins a span.
+    pub(super) fn begin(&self, builder: SpanBuilder, parent: &Context) -> BoxedSpan {
+        if let Some(tracer) = &self.tracer {
+            return tracer.build_with_context(builder, parent);
+        }
+        let span = global::tracer_provider()
+            .tracer_with_scope(scope())
+            .build_with_context(builder, parent);
+        if goes_nowhere(&span, parent) {
+            warn_once();
+        }
+        span
+    }
+}
+
+impl Default for Instrumentation {
+    fn default() -> Self {
+        Instrumentation::new()
+    }
+}
+
+/// The instrumentation of an operation that begins now: the client's own, else everybody's.
+#[inline]
+pub(crate) fn effective(own: Option<&Arc<Instrumentation>>) -> Option<Arc<Instrumentation>> {
+    match own {
+        Some(own) => Some(Arc::clone(own)),
+        None if !ENABLED.load(Ordering::Relaxed) => None,
+        None => CURRENT
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone(),
+    }
+}
+
+/// Whether there is an instrumentation for everybody.
+#[inline]
+pub(super) fn is_enabled() -> bool {
+    ENABLED.load(Ordering::Relaxed)
+}
+
+/// No part of it allocates.
+fn scope() -> InstrumentationScope {
+    InstrumentationScope::builder("approzium")
+        .with_version(env!("CARGO_PKG_VERSION"))
+        .with_schema_url(attributes::SCHEMA_URL)
+        .build()
+}
+
+/// Whether the application records spans, but where the global provider knows nothing of them:
+/// without one, a span is only its parent's name once more.
+fn goes_nowhere(span: &BoxedSpan, parent: &Context) -> bool {
+    !span.is_recording() && {
+        let parent = parent.span();
+        parent.is_recording() && parent.span_context() == span.span_context()
+    }
+}
+
+fn warn_once() {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        ::tracing::warn!(
+            "queries make no spans: the caller's span is recorded, but there is no global tracer \
+             provider; hand the application's own to opentelemetry::global::set_tracer_provider, or \
+             to approzium::opentelemetry::instrument_with"
+        );
+    }
+}
