@@ -23,10 +23,15 @@
 //! forms, `OTEL_BSP_…`, `OTEL_TRACES_SAMPLER`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`.
 //! For `https`, the machine's own roots are trusted.
 //!
-//! A collector that is slow, or dead, never holds the application up: when the queue of the batches
-//! is full, spans are dropped, and the SDK says how many.
+//! A collector that is slow, dead or refusing never holds the application up: when the queue of the
+//! batches is full, or an export fails, spans are dropped. They are counted by
+//! [`Pipeline::dropped_spans`] and by the metrics that OpenTelemetry has for it,
+//! `otel.sdk.processor.span.processed` and `otel.sdk.exporter.span.exported` with an `error.type`,
+//! which go to the global `MeterProvider`.
 
-use std::{env, time::Duration};
+mod counted;
+
+use std::{borrow::Cow, env, sync::Arc, time::Duration};
 
 use ::opentelemetry::{Key, KeyValue, global, trace::TracerProvider};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -40,6 +45,7 @@ use opentelemetry_sdk::{
 use tonic::transport::{Certificate, ClientTlsConfig};
 
 use crate::{Error, Hop, Result, attribution, error::Kind};
+use counted::Counts;
 
 /// A pipeline that is about to be built: see the [module](self).
 pub fn pipeline() -> PipelineBuilder {
@@ -94,11 +100,12 @@ impl PipelineBuilder {
                 .with_help("check its endpoint and the OTEL_EXPORTER_OTLP_… variables")
                 .with_source(error)
         })?;
+        let (batches, counts) = counted::batches(exporter);
         let provider = SdkTracerProvider::builder()
             .with_resource(self.merged_resource().await)
-            .with_batch_exporter(exporter)
+            .with_span_processor(batches)
             .build();
-        Ok(Pipeline { provider })
+        Ok(Pipeline { provider, counts })
     }
 
     /// Of two values for one key, the later stays.
@@ -144,6 +151,7 @@ impl PipelineBuilder {
 #[derive(Debug)]
 pub struct Pipeline {
     provider: SdkTracerProvider,
+    counts: Arc<Counts>,
 }
 
 impl Pipeline {
@@ -163,19 +171,31 @@ impl Pipeline {
         &self.provider
     }
 
+    /// Spans that the collector took.
+    pub fn exported_spans(&self) -> u64 {
+        self.counts.exported()
+    }
+
+    /// Spans that were lost: the queue was full when they ended, or their export failed.
+    pub fn dropped_spans(&self) -> u64 {
+        self.counts.dropped()
+    }
+
     /// Sends what is waiting. It may take as long as the SDK lets an export take, but no longer than
     /// `budget` here.
     ///
     /// # Errors
     /// If it was not sent within the budget.
     pub async fn flush(&self, budget: Duration) -> Result<()> {
+        let failed = self.counts.failed();
         let provider = self.provider.clone();
         let flushed = tokio::task::spawn_blocking(move || provider.force_flush());
         match tokio::time::timeout(budget, flushed).await {
-            Ok(Ok(Ok(()))) => Ok(()),
-            Ok(Ok(Err(error))) => Err(not_sent().with_source(error)),
-            Ok(Err(error)) => Err(not_sent().with_source(error)),
-            Err(_) => Err(not_sent()),
+            // The SDK tells only how its last batch went.
+            Ok(Ok(Ok(()))) if self.counts.failed() == failed => Ok(()),
+            Ok(Ok(Ok(()))) | Err(_) => Err(not_sent(NOT_SENT)),
+            Ok(Ok(Err(error))) => Err(not_sent(NOT_SENT).with_source(error)),
+            Ok(Err(error)) => Err(not_sent(NOT_SENT).with_source(error)),
         }
     }
 
@@ -183,14 +203,21 @@ impl Pipeline {
     /// nowhere.
     ///
     /// # Errors
-    /// If not everything was sent within the budget.
+    /// If not everything was sent within the budget; says how many spans were lost in all.
     pub async fn shutdown(self, budget: Duration) -> Result<()> {
-        let provider = self.provider;
+        let Pipeline { provider, counts } = self;
+        let failed = counts.failed();
         let ended = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(budget));
+        let lost = || {
+            let lost = counts.dropped() + counts.unsettled();
+            not_sent(format!("{NOT_SENT}: {lost} were lost in all"))
+        };
         match ended.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(not_sent().with_source(error)),
-            Err(error) => Err(not_sent().with_source(error)),
+            // The SDK tells only that the last exports ended, not how.
+            Ok(Ok(())) if counts.failed() == failed => Ok(()),
+            Ok(Ok(())) => Err(lost()),
+            Ok(Err(error)) => Err(lost().with_source(error)),
+            Err(error) => Err(lost().with_source(error)),
         }
     }
 }
@@ -210,13 +237,11 @@ fn with_searchable_service(resource: Resource) -> Resource {
         .build()
 }
 
-fn not_sent() -> Error {
-    Error::new(
-        Kind::Unavailable,
-        Hop::Configuration,
-        "spans could not be sent to the collector in time",
-    )
-    .with_help("see whether the OTLP endpoint can be reached")
+const NOT_SENT: &str = "spans could not be sent to the collector in time";
+
+fn not_sent(message: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(Kind::Unavailable, Hop::Configuration, message)
+        .with_help("see whether the OTLP endpoint can be reached")
 }
 
 /// The machine's roots, as the exporter takes them.

@@ -14,6 +14,7 @@ mod attribution;
 mod authenticator;
 mod canary;
 mod client;
+mod collectors;
 mod dev_mode;
 mod identity;
 mod opentelemetry;

@@ -1,6 +1,6 @@
 //! Spans of queries and connects, on a real PostgreSQL and in a real Jaeger.
 
-mod fixture;
+pub(crate) mod fixture;
 mod jaeger;
 mod parents;
 mod surface;

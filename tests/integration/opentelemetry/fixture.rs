@@ -21,26 +21,26 @@ pub(crate) async fn exclusively() -> MutexGuard<'static, ()> {
     PROCESS.lock().await
 }
 
-pub(super) struct Fixture {
+pub(crate) struct Fixture {
     postgres: Postgres,
     exporter: InMemorySpanExporter,
-    pub(super) provider: SdkTracerProvider,
+    pub(crate) provider: SdkTracerProvider,
     _process: MutexGuard<'static, ()>,
 }
 
 /// The spans of one trace.
-pub(super) struct Recorded {
+pub(crate) struct Recorded {
     /// The span in which it was recorded.
-    pub(super) root: SpanId,
-    pub(super) spans: Vec<SpanData>,
+    pub(crate) root: SpanId,
+    pub(crate) spans: Vec<SpanData>,
 }
 
 impl Fixture {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Fixture::sampled_by(Sampler::AlwaysOn).await
     }
 
-    pub(super) async fn sampled_by(sampler: impl ShouldSample + 'static) -> Self {
+    pub(crate) async fn sampled_by(sampler: impl ShouldSample + 'static) -> Self {
         let process = exclusively().await;
         uninstrument();
         let exporter = InMemorySpanExporter::default();
@@ -66,15 +66,15 @@ impl Fixture {
         }
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.postgres.port()
     }
 
-    pub(super) async fn sql(&self, statements: &str) {
+    pub(crate) async fn sql(&self, statements: &str) {
         self.postgres.sql(statements).await.unwrap();
     }
 
-    pub(super) fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
         format!(
             "host=localhost port={} user=app dbname=postgres sslrootcert={} require_auth=none",
             self.postgres.port(),
@@ -83,7 +83,7 @@ impl Fixture {
     }
 
     /// A client; where the database trusts, the Authenticator is not asked.
-    pub(super) async fn connect(&self) -> postgres::Client {
+    pub(crate) async fn connect(&self) -> postgres::Client {
         let nobody = AuthClient::new("localhost:1").unwrap();
         postgres::connect_with(&self.config(), &nobody)
             .await
@@ -91,7 +91,7 @@ impl Fixture {
     }
 
     /// Runs something in a span of its own, and returns what that span has below it.
-    pub(super) async fn record(&self, work: impl Future<Output = ()>) -> Recorded {
+    pub(crate) async fn record(&self, work: impl Future<Output = ()>) -> Recorded {
         let span = global::tracer("test").start("test");
         let (root, trace) = (
             span.span_context().span_id(),
@@ -112,7 +112,7 @@ impl Fixture {
         spans
     }
 
-    pub(super) fn spans(&self) -> Vec<SpanData> {
+    pub(crate) fn spans(&self) -> Vec<SpanData> {
         self.exporter.get_finished_spans().unwrap()
     }
 }
@@ -124,14 +124,14 @@ impl Drop for Fixture {
 }
 
 impl Recorded {
-    pub(super) fn named<'a, 'b>(
+    pub(crate) fn named<'a, 'b>(
         &'a self,
         name: &'b str,
     ) -> impl Iterator<Item = &'a SpanData> + use<'a, 'b> {
         Recorded::named_in(&self.spans, name)
     }
 
-    pub(super) fn named_in<'a, 'b>(
+    pub(crate) fn named_in<'a, 'b>(
         spans: &'a [SpanData],
         name: &'b str,
     ) -> impl Iterator<Item = &'a SpanData> + use<'a, 'b> {
@@ -139,7 +139,7 @@ impl Recorded {
     }
 
     #[track_caller]
-    pub(super) fn only(&self, name: &str) -> &SpanData {
+    pub(crate) fn only(&self, name: &str) -> &SpanData {
         let found: Vec<_> = self.named(name).collect();
         match found[..] {
             [span] => span,
@@ -151,16 +151,16 @@ impl Recorded {
         }
     }
 
-    pub(super) fn names(&self) -> Vec<&str> {
+    pub(crate) fn names(&self) -> Vec<&str> {
         self.spans.iter().map(|span| span.name.as_ref()).collect()
     }
 }
 
-pub(super) fn attribute_of<'a>(span: &'a SpanData, key: &str) -> Option<&'a Value> {
+pub(crate) fn attribute_of<'a>(span: &'a SpanData, key: &str) -> Option<&'a Value> {
     let of_key = |one: &&KeyValue| one.key.as_str() == key;
     Some(&span.attributes.iter().find(of_key)?.value)
 }
 
-pub(super) fn attribute(span: &SpanData, key: &str) -> Option<String> {
+pub(crate) fn attribute(span: &SpanData, key: &str) -> Option<String> {
     attribute_of(span, key).map(ToString::to_string)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use approzium::opentelemetry::{instrument, otlp};
-use approzium_peers::{Jaeger, eventually, free_port, peer};
+use approzium_peers::{Jaeger, eventually, peer};
 use opentelemetry::{
     Context,
     trace::{FutureExt, TraceContextExt, Tracer},
@@ -81,29 +81,6 @@ async fn a_query_is_found_by_its_tags() {
     assert_eq!(failed.id, trace.id);
     assert!(failed.only("SELECT nowhere").failed() && !select.failed());
     pipeline.shutdown(PATIENCE).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_collector_changes_no_result() {
-    let fixture = Fixture::start().await;
-    let client = fixture.connect().await;
-    let pipeline = otlp::pipeline()
-        .endpoint(format!("http://127.0.0.1:{}", free_port()))
-        .build()
-        .await
-        .unwrap();
-    pipeline.set_global();
-    instrument();
-    // More than the queue of the batches holds.
-    for _ in 0..3_000 {
-        let row = client.query_typed_one("SELECT 1", &[]).await.unwrap();
-        assert_eq!(row.get::<_, i32>(0), 1);
-    }
-    let error = pipeline
-        .shutdown(Duration::from_millis(100))
-        .await
-        .unwrap_err();
-    assert!(error.is_retryable(), "{error}");
 }
 
 #[tokio::test]

@@ -1,0 +1,152 @@
+//! A collector that is dead, slow or refusing costs spans, and each of them is counted. Queries
+//! neither wait for it nor end otherwise.
+
+mod collector;
+mod workload;
+
+use std::time::Duration;
+
+use approzium::opentelemetry::otlp::{Pipeline, pipeline};
+use approzium_peers::{eventually, free_port};
+use opentelemetry::global;
+use opentelemetry_sdk::metrics::{
+    InMemoryMetricExporter, PeriodicReader, SdkMeterProvider,
+    data::{AggregatedMetrics, MetricData},
+};
+
+use crate::{attribution::BlackHole, opentelemetry::fixture::Fixture};
+use collector::{Answer, Collector, Resets};
+use workload::{FEW, MANY, run};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the queue of the batches holds, and one batch that is on its way.
+const HELD_BACK: u64 = 2048 + 512;
+
+/// Less than anybody who retries needs.
+const SHORT: Duration = Duration::from_millis(100);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_listens_every_span_is_counted_as_lost() {
+    let dead = format!("http://127.0.0.1:{}", free_port());
+    lost_at(&dead, &Fixture::start().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_connections_are_reset_every_span_is_counted_as_lost() {
+    let resets = Resets::start().await;
+    lost_at(resets.url(), &Fixture::start().await).await;
+    assert!(resets.connections() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_collector_says_unavailable_every_span_is_counted_as_lost() {
+    let collector = Collector::start(Answer::Unavailable).await;
+    lost_at(collector.url(), &Fixture::start().await).await;
+    assert!(collector.asked() > 0);
+}
+
+/// These exporters try again, beside the application: nothing is exported, and when the pipeline has
+/// to end, it says what is lost.
+async fn lost_at(endpoint: &str, fixture: &Fixture) {
+    let pipeline = pipeline_to(endpoint).await;
+    let made = run(fixture, FEW).await;
+    assert_eq!(pipeline.exported_spans(), 0);
+    let error = pipeline.shutdown(SHORT).await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    let lost = format!("{made} were lost");
+    assert!(error.to_string().contains(&lost), "{lost}: {error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_collector_says_enough_every_span_is_counted_as_dropped() {
+    let fixture = Fixture::start().await;
+    let collector = Collector::start(Answer::ResourceExhausted).await;
+    let pipeline = pipeline_to(collector.url()).await;
+    let made = run(&fixture, FEW).await;
+    pipeline.flush(PATIENCE).await.unwrap_err();
+    // Without a word on when to come back, nobody tries again.
+    assert_eq!(pipeline.dropped_spans(), made);
+    assert_eq!(pipeline.exported_spans(), 0);
+    pipeline.shutdown(PATIENCE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_answers_the_queue_overflows_and_is_counted() {
+    let fixture = Fixture::start().await;
+    let hole = BlackHole::open().await;
+    let pipeline = pipeline_to(hole.url()).await;
+    let made = run(&fixture, MANY).await;
+    // All queries are over, and nobody has said a word.
+    assert_eq!((hole.connections(), pipeline.exported_spans()), (1, 0));
+    let dropped = pipeline.dropped_spans();
+    assert!(dropped >= made - HELD_BACK, "{dropped} of {made}");
+    let error = pipeline.shutdown(SHORT).await.unwrap_err();
+    let lost = format!("{made} were lost");
+    assert!(error.to_string().contains(&lost), "{lost}: {error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_collector_gets_what_was_kept_and_the_rest_is_counted() {
+    let fixture = Fixture::start().await;
+    let metrics = InMemoryMetricExporter::default();
+    let meters = SdkMeterProvider::builder()
+        .with_reader(PeriodicReader::builder(metrics.clone()).build())
+        .build();
+    global::set_meter_provider(meters.clone());
+    let collector = Collector::start(Answer::WhenReleased).await;
+    let pipeline = pipeline_to(collector.url()).await;
+
+    let made = run(&fixture, MANY).await;
+    // All queries are over, and the first batch is not.
+    assert_eq!((collector.answered(), pipeline.exported_spans()), (0, 0));
+    let overflowed = pipeline.dropped_spans();
+    assert!(overflowed >= made - HELD_BACK, "{overflowed} of {made}");
+
+    collector.release();
+    let settled = async || {
+        // A batch may have waited too long, and is sent again.
+        let _ = pipeline.flush(PATIENCE).await;
+        let settled = pipeline.exported_spans() + pipeline.dropped_spans();
+        (settled == made).then_some(())
+    };
+    eventually("an account of every span", PATIENCE, settled).await;
+    assert!(pipeline.exported_spans() > 0);
+    assert!(collector.answered() >= pipeline.exported_spans());
+
+    meters.force_flush().unwrap();
+    let counted = counters(&metrics, "otel.sdk.processor.span.processed", "queue_full");
+    assert!(counted.contains(&overflowed), "{overflowed}: {counted:?}");
+    let shut_down = pipeline.shutdown(PATIENCE).await;
+    shut_down.unwrap();
+}
+
+async fn pipeline_to(endpoint: &str) -> Pipeline {
+    let pipeline = pipeline().endpoint(endpoint).build().await.unwrap();
+    pipeline.set_global();
+    pipeline
+}
+
+/// The values of a counter with that `error.type`, one for each pipeline of this process.
+fn counters(exporter: &InMemoryMetricExporter, name: &str, error_type: &str) -> Vec<u64> {
+    let finished = exporter.get_finished_metrics().unwrap();
+    let Some(last) = finished.last() else {
+        return Vec::new();
+    };
+    let mut values = Vec::new();
+    let metrics = last.scope_metrics().flat_map(|scope| scope.metrics());
+    for metric in metrics.filter(|metric| metric.name() == name) {
+        let AggregatedMetrics::U64(MetricData::Sum(sum)) = metric.data() else {
+            panic!("{metric:?}");
+        };
+        for point in sum.data_points() {
+            let mut attributes = point.attributes();
+            if attributes
+                .any(|one| one.key.as_str() == "error.type" && one.value.as_str() == error_type)
+            {
+                values.push(point.value());
+            }
+        }
+    }
+    values
+}
