@@ -25,7 +25,10 @@ struct Slot(Mutex<Option<AuthClient>>);
 
 impl Slot {
     fn set(&self, client: AuthClient) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
+        fill(
+            &mut self.0.lock().unwrap_or_else(PoisonError::into_inner),
+            client,
+        );
     }
 
     fn get_or_make(&self, make: impl FnOnce() -> Result<AuthClient>) -> Result<AuthClient> {
@@ -34,9 +37,17 @@ impl Slot {
             return Ok(client.clone());
         }
         let client = make()?;
-        *slot = Some(client.clone());
+        fill(&mut slot, client.clone());
         Ok(client)
     }
+}
+
+fn fill(slot: &mut Option<AuthClient>, client: AuthClient) {
+    let sessions = |client: &AuthClient, is_default| client.0.sessions.set_default(is_default);
+    if let Some(former) = slot.replace(client.clone()) {
+        sessions(&former, false);
+    }
+    sessions(&client, true);
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ use super::{
 use crate::{
     error::{Error, Hop, Kind, Result},
     identity::aws::{Signer, SignerBuilder},
+    opentelemetry::identity as process,
     secret::Secret,
 };
 
@@ -74,6 +75,8 @@ struct State {
     current: Option<Arc<Session>>,
     /// As last verified: it outlives its session.
     iam_arn: Option<String>,
+    /// The default client's session says who this process is.
+    of_default: bool,
     /// What to tell those who come before the next attempt may be made.
     failure: Option<Error>,
     backoff: Backoff,
@@ -95,6 +98,7 @@ impl Sessions {
             state: Mutex::new(State {
                 current: None,
                 iam_arn: None,
+                of_default: false,
                 failure: None,
                 backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(10)),
             }),
@@ -103,6 +107,15 @@ impl Sessions {
 
     pub(super) fn iam_arn(&self) -> Option<String> {
         lock(&self.state).iam_arn.clone()
+    }
+
+    /// Tells whether this is the session of the default client.
+    pub(super) fn set_default(&self, is_default: bool) {
+        let mut state = lock(&self.state);
+        state.of_default = is_default;
+        if is_default {
+            process::default_client(state.iam_arn.clone());
+        }
     }
 
     /// Whether there is one that is still good.
@@ -180,10 +193,10 @@ impl Sessions {
         let mut state = lock(&self.state);
         match result {
             Ok(session) => {
+                state.verified(&session.iam_arn);
                 ::tracing::debug!(iam_arn = ?session.iam_arn, "the Authenticator verified the identity");
                 state.backoff.succeeded();
                 state.failure = None;
-                state.iam_arn = Some(session.iam_arn.clone());
                 state.current = Some(Arc::clone(&session));
                 Ok(session)
             }
@@ -244,6 +257,15 @@ impl Sessions {
 }
 
 impl State {
+    fn verified(&mut self, iam_arn: &str) {
+        self.iam_arn = Some(iam_arn.to_owned());
+        let by = match self.of_default {
+            true => process::Client::Default,
+            false => process::Client::Other,
+        };
+        process::verified(iam_arn, by);
+    }
+
     fn failed(&mut self, error: &Error) {
         self.backoff.failed();
         self.failure = Some(error.clone());

@@ -116,7 +116,7 @@ impl ConnectionInfo {
     /// Every attribute that this connection's spans share.
     ///
     /// The place is found out beside the connect: spans have it as soon as it is known.
-    pub(super) fn attributes(&self) -> &[KeyValue] {
+    pub(crate) fn attributes(&self) -> &[KeyValue] {
         if let Some(complete) = self.complete.get() {
             return complete;
         }

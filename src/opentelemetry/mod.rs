@@ -46,6 +46,7 @@
 mod attributes;
 mod connect;
 mod connection;
+pub(crate) mod identity;
 pub(crate) mod instrumentation;
 mod orphans;
 #[cfg(feature = "otlp")]

@@ -100,6 +100,26 @@ impl Description {
         }
     }
 
+    /// `db.operation.name`.
+    pub(crate) fn operation(&self) -> Option<&str> {
+        self.operation.as_deref()
+    }
+
+    /// `db.collection.name`: only where there is no other table.
+    pub(crate) fn collection(&self) -> Option<&str> {
+        self.single_table.then_some(self.table.as_deref()?)
+    }
+
+    /// `db.operation.batch.size`: only where there is more than one statement.
+    pub(crate) fn batch_size(&self) -> Option<i64> {
+        (self.statements > 1).then(|| i64::try_from(self.statements).unwrap_or(i64::MAX))
+    }
+
+    /// `db.query.text`, fit to be shown.
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+
     pub(super) fn write_attributes(&self, attributes: &mut Vec<KeyValue>, show_text: bool) {
         let copied = |key, value: &Arc<str>| KeyValue::new(key, Value::from(Arc::clone(value)));
         if let Some(operation) = &self.operation {
@@ -108,8 +128,7 @@ impl Description {
         if let Some(table) = self.table.as_ref().filter(|_| self.single_table) {
             attributes.push(copied(key::DB_COLLECTION_NAME, table));
         }
-        if self.statements > 1 {
-            let statements = i64::try_from(self.statements).unwrap_or(i64::MAX);
+        if let Some(statements) = self.batch_size() {
             attributes.push(KeyValue::new(key::DB_OPERATION_BATCH_SIZE, statements));
         }
         if let Some(text) = self.text.as_ref().filter(|_| show_text) {
