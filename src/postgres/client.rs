@@ -105,7 +105,7 @@ impl Client {
     {
         let query = self.spans.statement(statement);
         let values = self.driver.query_scalar(statement, params);
-        query.traced(values).await
+        query.returning(values, Vec::len).await
     }
 
     /// Runs a statement that returns exactly one row of one column.
@@ -121,7 +121,7 @@ impl Client {
     {
         let query = self.spans.statement(statement);
         let value = self.driver.query_one_scalar(statement, params);
-        query.traced(value).await
+        query.returning(value, |_| 1).await
     }
 
     /// Runs a statement that returns one row of one column, or none.
@@ -137,7 +137,7 @@ impl Client {
     {
         let query = self.spans.statement(statement);
         let value = self.driver.query_opt_scalar(statement, params);
-        query.traced(value).await
+        query.returning(value, |value| value.iter().count()).await
     }
 
     /// Runs statements by the simple protocol and returns their rows as they come.
@@ -146,7 +146,7 @@ impl Client {
     /// As [`tokio_postgres::Client::simple_query_raw`].
     pub async fn simple_query_raw(&self, query: &str) -> Result<SimpleQueryStream, Error> {
         let messages = self.driver.simple_query_raw(query);
-        let query = self.spans.text(query);
+        let query = self.spans.simple(query);
         query.opened(messages, SimpleQueryStream::new).await
     }
 }

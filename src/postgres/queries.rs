@@ -9,7 +9,7 @@ use tokio_postgres::{
 use super::{
     client::Client,
     statement::ToStatement,
-    streams::{CopyInSink, CopyOutStream, RowStream},
+    streams::{CopyInSink, CopyOutStream, RowStream, is_row},
     transaction::Transaction,
 };
 
@@ -61,7 +61,8 @@ macro_rules! queries {
                 T: ?Sized + ToStatement,
             {
                 let query = self.spans.statement(statement);
-                query.traced(self.driver.query(statement, params)).await
+                let rows = self.driver.query(statement, params);
+                query.returning(rows, Vec::len).await
             }
 
             /// Runs a statement that returns exactly one row.
@@ -81,7 +82,8 @@ macro_rules! queries {
                 T: ?Sized + ToStatement,
             {
                 let query = self.spans.statement(statement);
-                query.traced(self.driver.query_one(statement, params)).await
+                let row = self.driver.query_one(statement, params);
+                query.returning(row, |_| 1).await
             }
 
             /// Runs a statement that returns one row or none.
@@ -96,7 +98,8 @@ macro_rules! queries {
                 T: ?Sized + ToStatement,
             {
                 let query = self.spans.statement(statement);
-                query.traced(self.driver.query_opt(statement, params)).await
+                let row = self.driver.query_opt(statement, params);
+                query.returning(row, |row| row.iter().count()).await
             }
 
             /// Runs a statement and returns its rows as they come.
@@ -143,7 +146,7 @@ macro_rules! queries {
                 params: &[(&(dyn ToSql + Sync), Type)],
             ) -> Result<Vec<Row>, Error> {
                 let rows = self.driver.query_typed(query, params);
-                self.spans.text(query).traced(rows).await
+                self.spans.text(query).returning(rows, Vec::len).await
             }
 
             /// Runs a text with parameters of given types that returns exactly one row.
@@ -155,7 +158,7 @@ macro_rules! queries {
                 params: &[(&(dyn ToSql + Sync), Type)],
             ) -> Result<Row, Error> {
                 let row = self.driver.query_typed_one(query, params);
-                self.spans.text(query).traced(row).await
+                self.spans.text(query).returning(row, |_| 1).await
             }
 
             /// Runs a text with parameters of given types that returns one row or none.
@@ -167,7 +170,8 @@ macro_rules! queries {
                 params: &[(&(dyn ToSql + Sync), Type)],
             ) -> Result<Option<Row>, Error> {
                 let row = self.driver.query_typed_opt(query, params);
-                self.spans.text(query).traced(row).await
+                let query = self.spans.text(query);
+                query.returning(row, |row| row.iter().count()).await
             }
 
             /// Runs a text with parameters of given types and returns its rows as they come.
@@ -279,7 +283,8 @@ macro_rules! queries {
                 query: &str,
             ) -> Result<Vec<SimpleQueryMessage>, Error> {
                 let messages = self.driver.simple_query(query);
-                self.spans.text(query).traced(messages).await
+                let rows = |messages: &Vec<_>| messages.iter().filter(|one| is_row(one)).count();
+                self.spans.simple(query).returning(messages, rows).await
             }
 
             /// Runs statements by the simple protocol. They are one span, which says how many they
@@ -292,7 +297,7 @@ macro_rules! queries {
             )]
             pub async fn batch_execute(&self, query: &str) -> Result<(), Error> {
                 let done = self.driver.batch_execute(query);
-                self.spans.text(query).traced(done).await
+                self.spans.simple(query).traced(done).await
             }
 
             /// Prepares a statement. The span says so: its operation is `PREPARE`. The spans of its

@@ -1,16 +1,18 @@
 //! The spans of one connection's queries.
 
-use std::{borrow::Cow, error::Error as _, future::Future, io, sync::Arc};
+mod failure;
 
-use tokio_postgres::{Error, Statement, error::SqlState};
+use std::{future::Future, sync::Arc};
+
+use ::opentelemetry::Context;
+use tokio_postgres::{Error, Statement};
+
+pub(super) use failure::failure;
 
 use super::statement::{Source, Statements, ToStatement};
-use crate::{
-    error::printable,
-    opentelemetry::{
-        ConnectionInfo, Failure, QuerySpan,
-        sql::{Description, describe},
-    },
+use crate::opentelemetry::{
+    ConnectionInfo, QuerySpan, parent,
+    sql::{Description, describe, describe_simple},
 };
 
 /// Makes the spans of one connection.
@@ -45,9 +47,14 @@ impl Spans {
         self.begin(|| describe(text))
     }
 
-    /// Begins to run a text that is put together only for the span.
+    /// Begins to run a text by the simple protocol, which knows no parameters.
+    pub(super) fn simple(&self, text: &str) -> Operation {
+        self.begin(|| describe_simple(text))
+    }
+
+    /// As [`simple`](Self::simple), for a text that is put together only for the span.
     pub(super) fn composed<T: AsRef<str>>(&self, text: impl FnOnce() -> T) -> Operation {
-        self.begin(|| describe(text().as_ref()))
+        self.begin(|| describe_simple(text().as_ref()))
     }
 
     /// Begins something that is done with a statement instead of running it.
@@ -72,15 +79,17 @@ impl Spans {
         Ok(statement)
     }
 
-    /// What is known of a statement or a text; nothing while nobody wants to know.
+    /// What is known of a statement or a text.
     pub(super) fn description<T: ?Sized + ToStatement>(&self, statement: &T) -> Arc<Description> {
-        if !self.connection.wants_descriptions() {
-            return Arc::default();
-        }
         match statement.source() {
             Source::Text(text) => Arc::new(describe(text)),
             Source::Prepared(prepared) => self.statements.find(prepared),
         }
+    }
+
+    /// Where an operation that begins now belongs; nowhere while nobody wants to know.
+    pub(super) fn caller(&self) -> Option<Context> {
+        self.connection.wants_descriptions().then(parent)
     }
 
     /// Every operation of the connection begins here.
@@ -111,6 +120,20 @@ impl Operation {
         result
     }
 
+    /// As [`traced`](Self::traced), for what returns as many rows as `rows` counts.
+    pub(super) async fn returning<T>(
+        mut self,
+        query: impl Future<Output = Result<T, Error>>,
+        rows: impl FnOnce(&T) -> usize,
+    ) -> Result<T, Error> {
+        let result = query.await;
+        if let Ok(returned) = &result {
+            self.span.rows(rows(returned) as u64);
+        }
+        self.span.end_with(&result, failure);
+        result
+    }
+
     /// Opens a stream, which goes on with the span.
     pub(super) async fn opened<D, S>(
         self,
@@ -130,61 +153,4 @@ impl Operation {
     pub(super) fn sent(self) {
         self.span.finish();
     }
-}
-
-/// How the driver's error stands on a span.
-pub(super) fn failure(error: &Error) -> Failure {
-    match error.as_db_error() {
-        Some(database) => {
-            let code = database.code().code();
-            Failure {
-                error_type: Cow::Owned(code.to_owned()),
-                status_code: Some(code.to_owned()),
-                description: if may_hold_values(database.code()) {
-                    Cow::Owned(format!("{} {code}", database.severity()))
-                } else {
-                    let message = printable(database.message());
-                    Cow::Owned(format!("{} {code}: {message}", database.severity()))
-                },
-            }
-        }
-        // The driver's own errors speak of columns and parameters by number; their sources, which
-        // may hold values, are left out.
-        None => Failure {
-            error_type: Cow::Borrowed(driver_error_type(error)),
-            status_code: None,
-            description: Cow::Owned(printable(&error.to_string())),
-        },
-    }
-}
-
-/// Whether the message of such an error may quote a value: data exceptions, syntax errors, and what
-/// functions raise themselves. `DETAIL`, which quotes rows, is never shown.
-fn may_hold_values(code: &SqlState) -> bool {
-    let code = code.code();
-    const MESSAGES_OF_NAMES: &[&str] = &[
-        "08", "0A", "21", "23", "24", "25", "26", "28", "2B", "34", "3D", "3F", "40", "42", "53",
-        "54", "55", "57", "58",
-    ];
-    code == SqlState::SYNTAX_ERROR.code()
-        || !MESSAGES_OF_NAMES
-            .iter()
-            .any(|class| code.starts_with(class))
-}
-
-fn driver_error_type(error: &Error) -> &'static str {
-    if error.is_closed() {
-        return "closed";
-    }
-    if error
-        .source()
-        .is_some_and(|source| source.is::<io::Error>())
-    {
-        return "io";
-    }
-    // The driver has no predicate for this one; a test holds the words.
-    if error.to_string() == "query returned an unexpected number of rows" {
-        return "row_count";
-    }
-    "_OTHER"
 }

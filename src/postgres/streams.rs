@@ -63,7 +63,7 @@ pin_project! {
 
 impl RowStream {
     pub(super) fn new(driver: tokio_postgres::RowStream, span: QuerySpan) -> Self {
-        let span = ReadSpan(span);
+        let span = ReadSpan::of_rows(span);
         RowStream { driver, span }
     }
 
@@ -75,14 +75,14 @@ impl RowStream {
 
 impl SimpleQueryStream {
     pub(super) fn new(driver: tokio_postgres::SimpleQueryStream, span: QuerySpan) -> Self {
-        let span = ReadSpan(span);
+        let span = ReadSpan::of_rows(span);
         SimpleQueryStream { driver, span }
     }
 }
 
 impl CopyOutStream {
     pub(super) fn new(driver: tokio_postgres::CopyOutStream, span: QuerySpan) -> Self {
-        let span = ReadSpan(span);
+        let span = ReadSpan::of_data(span);
         CopyOutStream { driver, span }
     }
 
@@ -118,7 +118,7 @@ impl Stream for SimpleQueryStream {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
         let item = ready!(this.driver.poll_next(cx));
-        this.span.see(&item);
+        this.span.see_if(&item, is_row);
         Poll::Ready(item)
     }
 }
@@ -195,22 +195,57 @@ pub(super) fn on_failure<T>(span: &mut QuerySpan, result: Result<T, Error>) -> R
     result
 }
 
+/// Whether it is one of the rows that a simple query returns.
+pub(super) fn is_row(message: &SimpleQueryMessage) -> bool {
+    matches!(message, SimpleQueryMessage::Row(_))
+}
+
 /// The span of a stream that is read: who stops reading has what was wanted.
 #[derive(Debug)]
-pub(super) struct ReadSpan(QuerySpan);
+pub(super) struct ReadSpan {
+    span: QuerySpan,
+    /// The rows so far, of what returns rows.
+    rows: Option<u64>,
+}
 
 impl ReadSpan {
+    fn of_rows(span: QuerySpan) -> Self {
+        let rows = Some(0);
+        ReadSpan { span, rows }
+    }
+
+    fn of_data(span: QuerySpan) -> Self {
+        ReadSpan { span, rows: None }
+    }
+
     pub(super) fn see<T>(&mut self, item: &Option<Result<T, Error>>) {
+        self.see_if(item, |_| true);
+    }
+
+    fn see_if<T>(&mut self, item: &Option<Result<T, Error>>, is_row: impl FnOnce(&T) -> bool) {
         match item {
-            Some(Ok(_)) => {}
-            Some(Err(error)) => self.0.take().fail(|| failure(error)),
-            None => self.0.take().finish(),
+            Some(Ok(item)) => {
+                if let Some(rows) = &mut self.rows {
+                    *rows += u64::from(is_row(item));
+                }
+            }
+            Some(Err(error)) => self.counted().fail(|| failure(error)),
+            None => self.counted().finish(),
         }
+    }
+
+    /// The span, which is to end now.
+    fn counted(&mut self) -> QuerySpan {
+        let mut span = self.span.take();
+        if let Some(rows) = self.rows {
+            span.rows(rows);
+        }
+        span
     }
 }
 
 impl Drop for ReadSpan {
     fn drop(&mut self) {
-        self.0.take().finish();
+        self.counted().finish();
     }
 }

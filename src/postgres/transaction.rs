@@ -1,6 +1,7 @@
 //! Transactions and savepoints.
 
 mod builder;
+mod rollback;
 
 use std::{borrow::Cow, ops::Deref};
 
@@ -11,6 +12,7 @@ use tokio_postgres::{
 
 pub use builder::TransactionBuilder;
 
+use self::rollback::{RollbackOnDrop, rollback};
 use super::{
     cancel::{CancelToken, Canceller},
     portal::Portal,
@@ -142,7 +144,7 @@ impl<'a> Transaction<'a> {
     pub async fn query_portal(&self, portal: &Portal, max_rows: i32) -> Result<Vec<Row>, Error> {
         let query = self.spans.described(&portal.description);
         let rows = self.driver.query_portal(&portal.driver, max_rows);
-        query.traced(rows).await
+        query.returning(rows, Vec::len).await
     }
 
     /// Takes at most `max_rows` rows of a portal, as they come.
@@ -165,44 +167,5 @@ impl<'a> Deref for Transaction<'a> {
 
     fn deref(&self) -> &Self::Target {
         &self.driver
-    }
-}
-
-/// Makes the span of the rollback that the driver sends when a transaction is dropped.
-struct RollbackOnDrop<'a> {
-    spans: &'a Spans,
-    savepoint: Option<String>,
-    armed: bool,
-}
-
-impl<'a> RollbackOnDrop<'a> {
-    fn new(spans: &'a Spans, savepoint: Option<String>) -> Self {
-        RollbackOnDrop {
-            spans,
-            savepoint,
-            armed: true,
-        }
-    }
-
-    /// The savepoint, if it is one; nothing is rolled back.
-    fn disarm(mut self) -> Option<String> {
-        self.armed = false;
-        self.savepoint.take()
-    }
-}
-
-impl Drop for RollbackOnDrop<'_> {
-    fn drop(&mut self) {
-        if self.armed {
-            let savepoint = self.savepoint.take();
-            self.spans.composed(|| rollback(savepoint)).sent();
-        }
-    }
-}
-
-fn rollback(savepoint: Option<String>) -> Cow<'static, str> {
-    match savepoint {
-        Some(savepoint) => Cow::Owned(format!("ROLLBACK TO {savepoint}")),
-        None => Cow::Borrowed("ROLLBACK"),
     }
 }

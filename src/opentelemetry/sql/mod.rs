@@ -39,6 +39,16 @@ pub(crate) struct Description {
 
 /// Describes a text of any length in bounded time.
 pub(crate) fn describe(text: &str) -> Description {
+    read(text, true)
+}
+
+/// Describes a text that the simple protocol carries: it has no parameters, and `$1` in it is part
+/// of a statement that is prepared or a function that is made, beside literals that are values.
+pub(crate) fn describe_simple(text: &str) -> Description {
+    read(text, false)
+}
+
+fn read(text: &str, may_have_parameters: bool) -> Description {
     let looked_at = prefix(text, LOOKED_AT);
     let mut whole = looked_at.len() == text.len();
     let mut scanner = Scanner::new();
@@ -56,7 +66,7 @@ pub(crate) fn describe(text: &str) -> Description {
             }
             _ => sanitised.push(token.text),
         }
-        parameters |= token.kind == Kind::Parameter;
+        parameters |= may_have_parameters && token.kind == Kind::Parameter;
         scanner.token(token);
     }
     let found = scanner.finish(whole);

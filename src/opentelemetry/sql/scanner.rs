@@ -121,7 +121,9 @@ impl<'a> Scanner<'a> {
         let operation = match self.operations.as_slice() {
             [] => None,
             [one] => Some(one.clone()),
-            [first, others @ ..] if others.iter().all(|one| one.eq_ignore_ascii_case(first)) => {
+            [first, others @ ..]
+                if whole && others.iter().all(|one| one.eq_ignore_ascii_case(first)) =>
+            {
                 Some(format!("BATCH {first}"))
             }
             _ => Some("BATCH".to_owned()),
@@ -131,7 +133,11 @@ impl<'a> Scanner<'a> {
             operation,
             single_table: table.is_some() && !self.tables.several,
             table,
-            statements: self.statements,
+            // Nobody knows how many of a batch were not looked at.
+            statements: match whole {
+                true => self.statements,
+                false => self.statements.min(1),
+            },
         }
     }
 

@@ -273,6 +273,40 @@ fn several_statements_are_a_batch() {
 }
 
 #[test]
+fn a_batch_too_long_to_be_looked_at_whole_has_no_size() {
+    let text = "INSERT INTO a VALUES (1);".repeat(1000);
+    assert_eq!(found(&text), ("BATCH".into(), "a".into(), false, 1));
+}
+
+#[test]
+fn prepared_statements_of_sql_are_named_by_what_is_done_with_them() {
+    for (text, operation, shows) in [
+        (
+            "PREPARE p AS SELECT * FROM a WHERE b = $1",
+            "PREPARE",
+            "PREPARE p AS SELECT * FROM a WHERE b = $1",
+        ),
+        ("EXECUTE p('secret', 5)", "EXECUTE", "EXECUTE p(?, ?)"),
+        ("DEALLOCATE p", "DEALLOCATE", "DEALLOCATE p"),
+        ("DEALLOCATE ALL", "DEALLOCATE", "DEALLOCATE ALL"),
+    ] {
+        let description = describe_simple(text);
+        assert_eq!(description.operation(), Some(operation));
+        assert_eq!(description.text(), Some(shows));
+    }
+}
+
+/// One text holds the parameter, and the value of another call of it.
+#[test]
+fn without_parameters_a_dollar_is_no_sign_of_them() {
+    let text = "PREPARE p AS SELECT $1::text; EXECUTE p('secret')";
+    let description = describe_simple(text);
+    let expected = "PREPARE p AS SELECT $1::text; EXECUTE p(?)";
+    assert_eq!(description.text(), Some(expected));
+    assert_eq!(description.span_name(), "BATCH");
+}
+
+#[test]
 fn literals_are_replaced_and_comments_go() {
     for (text, expected) in [
         ("SELECT 1", "SELECT ?"),

@@ -1,8 +1,10 @@
 //! How a transaction begins.
 
+use std::pin::pin;
+
 use tokio_postgres::{Error, IsolationLevel};
 
-use super::{RollbackOnDrop, Transaction};
+use super::{Transaction, rollback::RollbackOnDrop};
 use crate::postgres::{cancel::Canceller, spans::Spans};
 
 /// A transaction that is about to begin.
@@ -64,10 +66,24 @@ impl<'a> TransactionBuilder<'a> {
     /// The driver's own.
     pub async fn start(self) -> Result<Transaction<'a>, Error> {
         let start = self.spans.composed(|| self.text());
-        let driver = start.traced(self.driver.start()).await?;
+        let spans = self.spans;
+        let begin = async {
+            let mut driver = pin!(self.driver.start());
+            // The driver rolls back unless it hears that the transaction began: dropped before it.
+            let rollback = RollbackOnDrop::new(spans, None);
+            let began = driver.as_mut().await;
+            match began {
+                Err(error) if error.is_closed() => {
+                    rollback.disarm();
+                    Err(error)
+                }
+                began => began.map(|driver| (driver, rollback)),
+            }
+        };
+        let (driver, rollback) = start.traced(begin).await?;
         Ok(Transaction {
             driver,
-            rollback: RollbackOnDrop::new(self.spans, None),
+            rollback,
             spans: self.spans,
             canceller: self.canceller,
             depth: 0,

@@ -1,0 +1,71 @@
+//! How a query that failed stands on its span.
+
+use std::borrow::Cow;
+
+use tokio_postgres::{Error, error::SqlState};
+
+use crate::{error::printable, opentelemetry::Failure};
+
+/// How the driver's error stands on a span.
+pub(in crate::postgres) fn failure(error: &Error) -> Failure {
+    match error.as_db_error() {
+        Some(database) => {
+            let code = database.code().code();
+            Failure {
+                error_type: Cow::Owned(code.to_owned()),
+                status_code: Some(code.to_owned()),
+                description: if may_hold_values(database.code()) {
+                    Cow::Owned(format!("{} {code}", database.severity()))
+                } else {
+                    let message = printable(database.message());
+                    Cow::Owned(format!("{} {code}: {message}", database.severity()))
+                },
+            }
+        }
+        // The driver's own errors speak of columns and parameters by number; their sources, which
+        // may hold values, are left out.
+        None => Failure {
+            error_type: Cow::Borrowed(driver_error_type(error)),
+            status_code: None,
+            description: Cow::Owned(printable(&error.to_string())),
+        },
+    }
+}
+
+/// Whether the message of such an error may quote a value: data exceptions, syntax errors, and what
+/// functions raise themselves. `DETAIL`, which quotes rows, is never shown.
+fn may_hold_values(code: &SqlState) -> bool {
+    let code = code.code();
+    const MESSAGES_OF_NAMES: &[&str] = &[
+        "08", "0A", "21", "23", "24", "25", "26", "28", "2B", "34", "3D", "3F", "40", "42", "53",
+        "54", "55", "57", "58",
+    ];
+    code == SqlState::SYNTAX_ERROR.code()
+        || !MESSAGES_OF_NAMES
+            .iter()
+            .any(|class| code.starts_with(class))
+}
+
+/// The driver has predicates for few of its errors; a test holds the words of the others.
+fn driver_error_type(error: &Error) -> &'static str {
+    const BY_WORDS: &[(&str, &str)] = &[
+        ("connection closed", "closed"),
+        ("error communicating", "io"),
+        ("error serializing", "to_sql"),
+        ("error deserializing", "from_sql"),
+        ("expected ", "parameters"),
+        ("query returned an unexpected number of rows", "row_count"),
+        (
+            "query returned an unexpected number of columns",
+            "column_count",
+        ),
+        ("error encoding", "encode"),
+        ("error parsing", "parse"),
+        ("unexpected message", "unexpected_message"),
+    ];
+    let words = error.to_string();
+    BY_WORDS
+        .iter()
+        .find(|(beginning, _)| words.starts_with(beginning))
+        .map_or("_OTHER", |&(_, error_type)| error_type)
+}
