@@ -1,5 +1,15 @@
 //! The `approzium` command.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used,
+        reason = "a test that fails should fail loudly"
+    )
+)]
+
 mod cli;
 
 use std::{alloc::System, process::ExitCode};
@@ -23,7 +33,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Command::parse() {
-        Command::Attribution(arguments) => cli::attribution::run(arguments),
+        Command::Attribution(arguments) => cli::attribution::run(&arguments),
         Command::Serve(arguments) => cli::serve::run(&arguments),
     }
 }

@@ -1,5 +1,7 @@
 //! `approzium attribution`: what this process would be attributed to, and why not more.
 
+mod jaeger;
+
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -8,10 +10,13 @@ use std::{
 
 use approzium::attribution::{Attribution, Collector, DEFAULT_BUDGET, Place};
 use opentelemetry::{Array, KeyValue, Value};
+use serde::Serialize;
+
+use jaeger::{Question, Search};
 
 /// Show what an application that runs here is attributed to: IAM identity, EC2 instance, ECS task,
 /// Kubernetes pod; and for each probe what it found, how long it took, or why not
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Print one JSON object
     #[arg(long)]
@@ -20,10 +25,13 @@ pub(crate) struct Arguments {
     /// How long to look at most, like `900ms` (the default, and what an application waits) or `5s`
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     budget: Option<Duration>,
+
+    #[command(flatten)]
+    jaeger: Question,
 }
 
 /// Succeeds whatever was found: finding nothing is an answer.
-pub(crate) fn run(arguments: Arguments) -> ExitCode {
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -38,11 +46,16 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let attribution = runtime.block_on(collector.collect());
     // A resolver may still hang in a thread of its own: it is not waited for.
     runtime.shutdown_background();
+    let jaeger = arguments.jaeger.search(&attribution);
+    let shown = Shown {
+        attribution,
+        jaeger,
+    };
     let mut out = io::stdout().lock();
     let written = if arguments.json {
-        write_json(&mut out, &attribution)
+        write_json(&mut out, &shown)
     } else {
-        write_table(&mut out, &attribution)
+        write_table(&mut out, &shown)
     };
     match written.and_then(|()| out.flush()) {
         // The reader of a pipe may have seen enough.
@@ -51,12 +64,21 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-fn write_json(out: &mut impl Write, attribution: &Attribution) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, attribution)?;
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    attribution: Attribution,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jaeger: Option<Search>,
+}
+
+fn write_json(out: &mut impl Write, shown: &Shown) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, shown)?;
     writeln!(out)
 }
 
-fn write_table(out: &mut impl Write, attribution: &Attribution) -> io::Result<()> {
+fn write_table(out: &mut impl Write, shown: &Shown) -> io::Result<()> {
+    let attribution = &shown.attribution;
     writeln!(out, "who    {}", who(attribution))?;
     writeln!(out, "where  {}", place(attribution))?;
     writeln!(out)?;
@@ -87,7 +109,8 @@ fn write_table(out: &mut impl Write, attribution: &Attribution) -> io::Result<()
         milliseconds(attribution.took())
     )?;
     write_attributes(out, "attribute", &attribution.attributes())?;
-    write_attributes(out, "on each query's span", &attribution.span_attributes())
+    write_attributes(out, "on each query's span", &attribution.span_attributes())?;
+    shown.jaeger.iter().try_for_each(|search| search.write(out))
 }
 
 fn write_attributes(out: &mut impl Write, title: &str, attributes: &[KeyValue]) -> io::Result<()> {

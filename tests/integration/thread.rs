@@ -4,6 +4,8 @@
 mod application;
 mod attributes;
 mod collectors;
+mod links;
+mod pages;
 mod spans;
 
 use std::{path::Path, process::Command, time::Duration};
@@ -60,8 +62,19 @@ impl House {
     async fn run(&self, pod: &Pod) {
         let mut command = Command::new(std::env::current_exe().unwrap());
         let test = format!("{}::{}", application::PATH, pod.application);
+        command.args(["--ignored", "--exact", "--nocapture", &test]);
+        self.dress(&mut command, pod);
+        let log = self.folder.path().join(format!("{}.log", pod.name));
+        let mut process = Process::start(pod.name, &mut command, Stop::Terminate, &log, None)
+            .expect("this test's own program");
+        let status = process.finish(PATIENCE).await.expect("an end");
+        let said = process.log();
+        assert!(status.success() && said.contains("1 passed"), "{said}");
+    }
+
+    /// Nothing but what the manifest of the pod gives.
+    fn dress(&self, command: &mut Command, pod: &Pod) {
         command
-            .args(["--ignored", "--exact", "--nocapture", &test])
             .env_clear()
             .env("HOME", self.folder.path())
             .env("DATABASE", self.connection_string())
@@ -74,12 +87,6 @@ impl House {
             .env("K8S_NAMESPACE_NAME", application::NAMESPACE)
             .env("K8S_POD_NAME", pod.name)
             .env("K8S_POD_UID", pod.uid);
-        let log = self.folder.path().join(format!("{}.log", pod.name));
-        let mut process = Process::start(pod.name, &mut command, Stop::Terminate, &log, None)
-            .expect("this test's own program");
-        let status = process.finish(PATIENCE).await.expect("an end");
-        let said = process.log();
-        assert!(status.success() && said.contains("1 passed"), "{said}");
     }
 
     fn connection_string(&self) -> String {

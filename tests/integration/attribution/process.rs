@@ -154,6 +154,25 @@ async fn the_command_shows_an_instance_as_a_table_and_as_json() {
 }
 
 #[tokio::test]
+async fn links_into_jaeger_name_the_service_and_the_pod() {
+    let pod = ("K8S_POD_NAME", "checkout-7");
+    let arguments = ["--budget", "60s", "--jaeger", "http://localhost:16686/"];
+    let link = "http://localhost:16686/search?service=shop\
+                &tags=%7B%22approzium.k8s.pod.name%22%3A%22checkout-7%22%7D";
+    for (named, variable) in [
+        (&["--service", "shop"][..], ("OTEL_SERVICE_NAME", "other")),
+        (&[], ("OTEL_SERVICE_NAME", "shop")),
+        (&[], ("OTEL_RESOURCE_ATTRIBUTES", "a=b,service.name=shop")),
+    ] {
+        let table = printed(&[&arguments, named].concat(), &[pod, variable]).await;
+        assert!(table.contains(link), "{table}");
+    }
+    let nameless = printed(&arguments, &[pod]).await;
+    assert!(nameless.contains("add --service NAME"), "{nameless}");
+    assert!(!nameless.contains("/search?"), "{nameless}");
+}
+
+#[tokio::test]
 async fn a_process_ends_though_nobody_answers_it() {
     let hole = BlackHole::open().await;
     let url = hole.url();

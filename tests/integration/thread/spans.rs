@@ -62,7 +62,11 @@ async fn jaeger_shows_who_ran_what_where_and_who_let_them() {
 
 /// The traces of a pod by the tags that one would type, complete, in the order of `roots`: the
 /// names of their roots, and how often the Authenticator was called.
-async fn search<const N: usize>(query: &Query, pod: &Pod, roots: [(&str, usize); N]) -> Vec<Trace> {
+pub(super) async fn search<const N: usize>(
+    query: &Query,
+    pod: &Pod,
+    roots: [(&str, usize); N],
+) -> Vec<Trace> {
     let tags = [
         ("approzium.iam_role", pod.role),
         ("approzium.k8s.pod.name", pod.name),

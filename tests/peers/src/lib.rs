@@ -31,6 +31,7 @@
 pub mod authenticator;
 pub mod cache;
 pub mod certificates;
+pub mod chromium;
 pub mod docker;
 mod error;
 mod files;
@@ -43,6 +44,7 @@ mod python;
 
 pub use authenticator::{Authenticator, Record};
 pub use certificates::{Authority, Certificate, Signature};
+pub use chromium::Chromium;
 pub use error::{Error, Result, skip};
 pub use jaeger::Jaeger;
 pub use metadata::MiniStack;

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -74,19 +74,40 @@ impl Process {
         log: &Path,
         folder: Option<&Path>,
     ) -> Result<Self> {
-        let failed =
-            |error: std::io::Error| Error::failed(format!("{name} cannot be started"), error);
-        let file = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(log)
-            .map_err(failed)?;
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().map_err(failed)?)
-            .stderr(file)
-            .spawn()
-            .map_err(failed)?;
+        let file = open_log(name, log)?;
+        let other = file.try_clone().map_err(|error| not_started(name, error))?;
+        command.stdin(Stdio::null()).stdout(other).stderr(file);
+        Process::spawn(name, command, stop, log, folder)
+    }
+
+    /// Starts a program that is talked to, by its standard input and output; `log` receives its
+    /// standard error.
+    pub fn start_talking(
+        name: &str,
+        command: &mut Command,
+        stop: Stop,
+        log: &Path,
+        folder: Option<&Path>,
+    ) -> Result<(Self, ChildStdin, ChildStdout)> {
+        let file = open_log(name, log)?;
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = Process::spawn(name, pipes.stderr(file), stop, log, folder)?;
+        let child = &mut process.child;
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(stdin), Some(stdout)) => Ok((process, stdin, stdout)),
+            _ => Err(not_started(name, "it has no pipes")),
+        }
+    }
+
+    fn spawn(
+        name: &str,
+        command: &mut Command,
+        stop: Stop,
+        log: &Path,
+        folder: Option<&Path>,
+    ) -> Result<Self> {
+        let failed = |error: std::io::Error| not_started(name, error);
+        let mut child = command.spawn().map_err(failed)?;
         let guard = Command::new("sh")
             .args(["-c", GUARD, "approzium-guard", stop.name()])
             .arg(child.id().to_string())
@@ -207,6 +228,16 @@ impl Drop for Process {
             eprintln!("--- the end of {}'s log ---\n{tail}", self.name);
         }
     }
+}
+
+fn open_log(name: &str, log: &Path) -> Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    let opened = options.create(true).append(true).open(log);
+    opened.map_err(|error| not_started(name, error))
+}
+
+fn not_started(name: &str, cause: impl std::fmt::Display) -> Error {
+    Error::failed(format!("{name} cannot be started"), cause)
 }
 
 /// A port of 127.0.0.1 that was free a moment ago.

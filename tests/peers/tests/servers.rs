@@ -10,7 +10,7 @@
 )]
 
 use approzium_peers::{
-    Jaeger, Method, Moto, Postgres, Process, Rule, Stop, capture, eventually, peer,
+    Chromium, Jaeger, Method, Moto, Postgres, Process, Rule, Stop, capture, eventually, peer,
 };
 use tokio_postgres::NoTls;
 
@@ -125,6 +125,29 @@ async fn jaeger_takes_spans_and_finds_them_by_tag() {
             .unwrap()
             .is_none()
     );
+}
+
+#[tokio::test]
+async fn chromium_shows_what_is_on_this_machine_and_goes_nowhere_else() {
+    let mut chromium = peer!(Chromium::start());
+    let page =
+        "data:text/html,<p>here</p><script>setTimeout(() => document.title = 'ready')</script>";
+    chromium.open(page).await.unwrap();
+    let title = chromium.until("its script", "document.title").await;
+    assert_eq!(title.unwrap(), "ready");
+    let text = chromium.evaluate("document.querySelector('p').innerText");
+    assert_eq!(text.await.unwrap(), "here");
+    let thrown = chromium.evaluate("nothing.there").await.unwrap_err();
+    assert!(thrown.to_string().contains("ReferenceError"), "{thrown}");
+    chromium.resize(40, 30).await.unwrap();
+    let png = chromium.screenshot().await.unwrap();
+    // The header of a PNG: its signature, then a chunk with its width and height.
+    assert_eq!(png[..8], *b"\x89PNG\r\n\x1a\n");
+    assert_eq!(png[16..24], [0, 0, 0, 40, 0, 0, 0, 30]);
+
+    let elsewhere = chromium.open("http://elsewhere.example/").await;
+    let error = elsewhere.unwrap_err().to_string();
+    assert!(error.contains("ERR_NAME_NOT_RESOLVED"), "{error}");
 }
 
 fn now() -> String {

@@ -1,6 +1,7 @@
 //! A Jaeger of one's own: OTLP in, searches out, storage in memory.
 
 mod installation;
+pub mod pages;
 mod query;
 
 use std::{process::Command, time::Duration};

@@ -80,9 +80,20 @@ impl Query {
             ("service", service),
             ("tags", tags.as_str()),
             ("limit", "200"),
-            ("lookback", "1h"),
         ];
         let data = self.get(self.page("/api/traces", &parameters)).await?;
+        Ok(data.as_array().into_iter().flatten().map(trace).collect())
+    }
+
+    /// The traces that the page of a search lists: the same parameters, asked of the API.
+    ///
+    /// # Panics
+    /// If the link leads to no search of this Jaeger.
+    pub async fn searched(&self, link: &str) -> Result<Vec<Trace>> {
+        let parameters = link.strip_prefix(&format!("{}/search?", self.url));
+        let parameters = parameters.expect("a link to a search of this Jaeger");
+        let asked = Url::parse(&format!("{}/api/traces?{parameters}", self.url));
+        let data = self.get(asked.expect("a link is a URL")).await?;
         Ok(data.as_array().into_iter().flatten().map(trace).collect())
     }
 
@@ -109,13 +120,15 @@ impl Query {
         data(&url, response).await.map(Some)
     }
 
-    /// The page of a search.
+    /// The page of a search. A link that names no times finds two days, whatever its `lookback`
+    /// makes the page say.
     pub fn search_link(&self, service: &str, tags: &[(&str, &str)]) -> String {
         let tags = tags_parameter(tags);
         let parameters = [
             ("service", service),
             ("tags", tags.as_str()),
-            ("lookback", "1h"),
+            ("lookback", "2d"),
+            ("limit", "200"),
         ];
         self.page("/search", &parameters).into()
     }

@@ -1,0 +1,61 @@
+//! The links that `approzium attribution --jaeger` prints in a pod find that pod.
+
+use std::{collections::BTreeSet, process::Command};
+
+use approzium_peers::{
+    Jaeger, eventually,
+    jaeger::{Query, Trace},
+    peer,
+};
+use serde_json::Value;
+
+use super::{
+    House, PATIENCE,
+    application::{CHECKOUT, ORDERS, Pod, REPORT, REPORTING, SERVICE, TASKS_ON_ONE_CLIENT},
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn they_find_what_runs_here_and_nobody_elses() {
+    let jaeger = peer!(Jaeger::start());
+    let house = peer!(House::open(jaeger.otlp_grpc()));
+    tokio::join!(house.run(&CHECKOUT), house.run(&REPORTING));
+    let query = jaeger.query();
+    // Both are of one service: what tells them apart is who they are, and where.
+    let checkout = links(&house, &CHECKOUT, query.url());
+    let reporting = links(&house, &REPORTING, query.url());
+    for (links, expected) in [
+        (&checkout, [ORDERS, TASKS_ON_ONE_CLIENT].as_slice()),
+        (&reporting, &[REPORT]),
+    ] {
+        assert_eq!(links["service"], SERVICE);
+        let all = expected.iter().map(|root| (*root).to_owned()).collect();
+        eventually("the traces of a pod", PATIENCE, async || {
+            (found(query, &links["everything"]).await == all).then_some(())
+        })
+        .await;
+    }
+    // Both have everything by now, so that whoever is not found is not found by the link.
+    let failed = found(query, &checkout["failed"]).await;
+    assert_eq!(failed, [ORDERS.to_owned()].into());
+    assert_eq!(found(query, &reporting["failed"]).await, BTreeSet::new());
+}
+
+/// What the command prints in the pod, of Jaeger.
+fn links(house: &House, pod: &Pod, pages: &str) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_approzium"));
+    command.args(["attribution", "--json", "--budget", "60s"]);
+    command.args(["--jaeger", pages, "--error-type", "23505"]);
+    house.dress(&mut command, pod);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mut printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    printed["jaeger"].take()
+}
+
+/// The names of the roots of what a link finds.
+async fn found(query: &Query, link: &Value) -> BTreeSet<String> {
+    let traces: Vec<Trace> = query.searched(link.as_str().unwrap()).await.unwrap();
+    let spans = traces.into_iter().flat_map(|trace| trace.spans);
+    let roots = spans.filter(|span| span.parent.is_none());
+    roots.map(|root| root.name).collect()
+}
