@@ -48,8 +48,9 @@ macro_rules! reasons {
                 }
             }
 
+            /// All but those of rejections.
             #[cfg(test)]
-            const OWN: &[&'static str] = &[$($text,)+];
+            const OWN: &[Reason] = &[$(Reason::$name,)+];
         }
     };
 }
@@ -219,13 +220,57 @@ impl Audit {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, path::Path};
 
     use super::*;
 
+    fn reasons() -> impl Iterator<Item = Reason> {
+        let rejections = Rejection::REASONS.map(Reason::Rejected);
+        Reason::OWN.iter().copied().chain(rejections)
+    }
+
     #[test]
     fn reasons_are_distinct() {
-        let all: BTreeSet<_> = Reason::OWN.iter().chain(&Rejection::REASONS).collect();
+        let all: BTreeSet<_> = reasons().map(Reason::as_str).collect();
         assert_eq!(all.len(), Reason::OWN.len() + Rejection::REASONS.len());
+    }
+
+    #[test]
+    fn alerts_and_dashboards_know_the_reasons() {
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/dashboards"));
+        let read = |name| std::fs::read_to_string(folder.join(name)).unwrap();
+        let rules = read("alerts.yml");
+        let suspicious = rules
+            .split_once("record: approzium:decisions_suspicious:total")
+            .and_then(|(_, rule)| named(rule).next())
+            .unwrap();
+        let listed: BTreeSet<_> = suspicious.split('|').collect();
+        let expected: BTreeSet<_> = reasons()
+            .filter(|reason| reason.is_suspicious())
+            .map(Reason::as_str)
+            .collect();
+        assert_eq!(listed, expected);
+
+        let known: BTreeSet<_> = reasons().map(Reason::as_str).collect();
+        let board = read("grafana/authenticator.json").replace('\\', "");
+        for values in named(&rules).chain(named(&board)) {
+            for value in values.split('|') {
+                let is_known = match value.strip_suffix(".+") {
+                    Some(beginning) => known.iter().any(|reason| reason.starts_with(beginning)),
+                    None => known.contains(value),
+                };
+                assert!(is_known, "{value} of {values}");
+            }
+        }
+    }
+
+    /// What the label `reason` is compared with.
+    fn named(text: &str) -> impl Iterator<Item = &str> {
+        text.match_indices("reason").filter_map(|(at, word)| {
+            let rest = text.get(at + word.len()..)?;
+            let (comparison, value) = rest.split_once('"')?;
+            let compares = matches!(comparison, "=" | "!=" | "=~" | "!~");
+            compares.then_some(value)?.split('"').next()
+        })
     }
 }

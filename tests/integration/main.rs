@@ -15,6 +15,7 @@ mod authenticator;
 mod canary;
 mod client;
 mod collectors;
+mod dashboards;
 mod dev_mode;
 mod identity;
 mod opentelemetry;

@@ -18,6 +18,7 @@ pub struct Authenticator {
     // Stops before its folder goes: fields are dropped in order.
     server: Process,
     folder: tempfile::TempDir,
+    http_port: u16,
     environment: BTreeMap<String, String>,
     /// Credentials of the real world, which would win over those of the file.
     unset: Vec<String>,
@@ -52,14 +53,14 @@ impl Authenticator {
         let folder = files::folder_of(None)?;
         let secrets = folder.path().join("secrets.yaml");
         let configuration = folder.path().join("approzium.yaml");
+        let http_port = free_port();
         let records: String = records.iter().map(Record::yaml).collect();
         files::write_private(&secrets, records)?;
         files::write(
             &configuration,
             format!(
-                "listener: {{host: 127.0.0.1, http_port: {}, grpc_port: {}}}\n\
+                "listener: {{host: 127.0.0.1, http_port: {http_port}, grpc_port: {}}}\n\
                  secrets: {{secrets_manager: local, local_secrets_path: {}}}\n",
-                free_port(),
                 free_port(),
                 secrets.display()
             ),
@@ -105,6 +106,7 @@ impl Authenticator {
         Ok(Authenticator {
             server,
             folder,
+            http_port,
             environment,
             unset,
         })
@@ -129,6 +131,11 @@ impl Authenticator {
         self.environment
             .get("APPROZIUM_ADDRESS")
             .map_or("", String::as_str)
+    }
+
+    /// Where it says how it is and what it has counted, by HTTPS: `host:port`.
+    pub fn http_address(&self) -> String {
+        format!("127.0.0.1:{}", self.http_port)
     }
 
     /// The authority of its certificate.

@@ -35,11 +35,13 @@ pub mod chromium;
 pub mod docker;
 mod error;
 mod files;
+mod http;
 pub mod jaeger;
 pub mod metadata;
 pub mod moto;
 pub mod postgres;
 mod process;
+pub mod prometheus;
 mod python;
 
 pub use authenticator::{Authenticator, Record};
@@ -51,3 +53,4 @@ pub use metadata::MiniStack;
 pub use moto::Moto;
 pub use postgres::{Binaries, Method, Postgres, Rule};
 pub use process::{Process, Stop, capture, eventually, free_port};
+pub use prometheus::Prometheus;

@@ -117,6 +117,9 @@ impl Installation {
                     "QUERY_HTTP",
                     "QUERY_GRPC",
                     "JAEGER_UI_CONFIG",
+                    "PROMETHEUS",
+                    "METRICS_HTTP",
+                    "SPAN_METRICS_INTERVAL",
                 ] {
                     command.args(["-e", name]);
                 }

@@ -1,12 +1,14 @@
 //! A Jaeger of one's own: OTLP in, searches out, storage in memory.
 
 mod installation;
+mod monitor;
 pub mod pages;
 mod query;
 
 use std::{process::Command, time::Duration};
 
 pub use installation::Installation;
+pub use monitor::Measure;
 pub use query::{Query, Span, Trace};
 
 use crate::{Process, Result, Stop, files, free_port};
@@ -16,6 +18,9 @@ const UI: &str = include_str!("../../../../dashboards/jaeger-ui.json");
 
 const CONFIGURATION: &str = include_str!("../../jaeger/jaeger.yaml");
 
+/// The same with metrics of the spans: what `docker-compose.jaeger.yml` runs.
+const MONITORED: &str = include_str!("../../../../dashboards/jaeger.yaml");
+
 /// A running Jaeger. It stops when the value is dropped.
 pub struct Jaeger {
     // Stops before its folder goes: fields are dropped in order.
@@ -23,6 +28,7 @@ pub struct Jaeger {
     _folder: tempfile::TempDir,
     otlp_grpc: String,
     otlp_http: String,
+    metrics: Option<String>,
     query: Query,
     has_ui: bool,
 }
@@ -38,12 +44,28 @@ impl Jaeger {
 
     /// Starts this one.
     pub async fn start_from(installation: &Installation) -> Result<Self> {
+        Jaeger::launch(installation, None).await
+    }
+
+    /// Starts one as `docker-compose.jaeger.yml` does: it makes metrics of the spans, takes the
+    /// applications' own, and its Monitor tab asks the Prometheus at this URL for them.
+    ///
+    /// # Errors
+    /// As [`Jaeger::start`].
+    pub async fn monitored(prometheus: &str) -> Result<Self> {
+        Jaeger::launch(&Installation::find().await?, Some(prometheus)).await
+    }
+
+    async fn launch(installation: &Installation, prometheus: Option<&str>) -> Result<Self> {
         let folder = files::folder_of(None)?;
         let ui = folder.path().join("ui.json");
         let configuration = folder.path().join("jaeger.yaml");
         files::write(&ui, UI)?;
-        files::write(&configuration, CONFIGURATION)?;
-        let [grpc, http, page, query] =
+        files::write(
+            &configuration,
+            prometheus.map_or(CONFIGURATION, |_| MONITORED),
+        )?;
+        let [grpc, http, page, query, metrics] =
             std::array::from_fn(|_| format!("127.0.0.1:{}", free_port()));
         let mut command: Command = installation.command(folder.path());
         command
@@ -54,6 +76,13 @@ impl Jaeger {
             .env("JAEGER_UI_CONFIG", &ui)
             .env("JAEGER_UI", installation.ui().unwrap_or(folder.path()))
             .current_dir(folder.path());
+        if let Some(prometheus) = prometheus {
+            command
+                .env("PROMETHEUS", prometheus)
+                .env("METRICS_HTTP", &metrics)
+                // Metrics come while somebody watches.
+                .env("SPAN_METRICS_INTERVAL", "200ms");
+        }
         let mut server = Process::start(
             "jaeger",
             &mut command,
@@ -72,6 +101,7 @@ impl Jaeger {
             _folder: folder,
             otlp_grpc: format!("http://{grpc}"),
             otlp_http: format!("http://{http}"),
+            metrics: prometheus.map(|_| metrics),
             has_ui: installation.has_ui(),
             query,
         })
@@ -85,6 +115,11 @@ impl Jaeger {
     /// Where spans are sent by HTTP: `http://127.0.0.1:<port>`, to which `/v1/traces` is added.
     pub fn otlp_http(&self) -> &str {
         &self.otlp_http
+    }
+
+    /// Where Prometheus scrapes it, `host:port`, if it is [monitored](Jaeger::monitored).
+    pub fn metrics_address(&self) -> Option<&str> {
+        self.metrics.as_deref()
     }
 
     /// Where traces are searched, by programs and in a browser.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use reqwest::Url;
 use serde_json::Value;
 
-use crate::{Error, Result};
+use crate::{Error, Result, http};
 
 /// A Jaeger that can be asked, this crate's or anybody's.
 #[derive(Clone, Debug)]
@@ -47,15 +47,9 @@ pub struct Span {
 impl Query {
     /// By the address of its pages: `http://127.0.0.1:16686`.
     pub fn new(url: &str) -> Self {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .tls_backend_preconfigured(no_tls())
-            .timeout(std::time::Duration::from_secs(10))
-            .build()
-            .expect("a client without special wishes");
         Query {
             url: url.trim_end_matches('/').to_owned(),
-            http,
+            http: http::client(),
         }
     }
 
@@ -117,7 +111,8 @@ impl Query {
         if response.status() == reqwest::StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        data(&url, response).await.map(Some)
+        let mut answer = http::json(&url, response).await?;
+        Ok(Some(answer["data"].take()))
     }
 
     /// The page of a search. A link that names no times finds two days, whatever its `lookback`
@@ -139,7 +134,7 @@ impl Query {
         self.page(&format!("/trace/{trace}"), &found).into()
     }
 
-    fn page(&self, path: &str, parameters: &[(&str, &str)]) -> Url {
+    pub(super) fn page(&self, path: &str, parameters: &[(&str, &str)]) -> Url {
         let page = format!("{}{path}", self.url);
         let parsed = match parameters {
             [] => Url::parse(&page),
@@ -149,8 +144,13 @@ impl Query {
     }
 
     async fn get(&self, url: Url) -> Result<Value> {
+        Ok(self.answer(url).await?["data"].take())
+    }
+
+    /// The whole of what Jaeger says.
+    pub(super) async fn answer(&self, url: Url) -> Result<Value> {
         let response = self.http.get(url.clone()).send().await;
-        data(&url, response.map_err(|error| Error::failed(&url, error))?).await
+        http::json(&url, response.map_err(|error| Error::failed(&url, error))?).await
     }
 }
 
@@ -234,20 +234,6 @@ fn tags_parameter(tags: &[(&str, &str)]) -> String {
     Value::Object(map).to_string()
 }
 
-async fn data(url: &Url, response: reqwest::Response) -> Result<Value> {
-    let status = response.status();
-    let body = response
-        .text()
-        .await
-        .map_err(|error| Error::failed(url, error))?;
-    if !status.is_success() {
-        return Err(Error::failed(url, format!("{status}: {body}")));
-    }
-    let mut answer: Value =
-        serde_json::from_str(&body).map_err(|error| Error::failed(url, error))?;
-    Ok(answer["data"].take())
-}
-
 fn trace(value: &Value) -> Trace {
     let processes = &value["processes"];
     let spans = value["spans"].as_array().into_iter().flatten();
@@ -290,9 +276,4 @@ fn text(value: &Value) -> String {
     value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// Loopback speaks plain HTTP; the client wants a TLS configuration all the same.
-fn no_tls() -> rustls::ClientConfig {
-    crate::certificates::client_configuration(&[])
 }
