@@ -183,25 +183,6 @@ async fn a_query_on_a_dead_connection_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_query_that_is_given_up_is_cancelled() {
-    let fixture = Fixture::start().await;
-    let client = fixture.connect().await;
-    instrument();
-    let recorded = fixture
-        .record(async {
-            let query = client.query("SELECT pg_sleep(3600)", &[]);
-            let given_up = tokio::time::timeout(Duration::from_millis(1), query).await;
-            given_up.unwrap_err();
-            // Never polled, never sent: no span.
-            drop(client.query("SELECT 'never'", &[]));
-        })
-        .await;
-    let span = recorded.only("SELECT");
-    assert_eq!(attribute(span, "error.type").as_deref(), Some("cancelled"));
-    assert_eq!(span.status, Status::error("cancelled"));
-}
-
-#[tokio::test]
 async fn a_connect_is_a_span_with_its_phases() {
     let fixture = Fixture::start().await;
     instrument();

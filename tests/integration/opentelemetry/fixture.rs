@@ -70,8 +70,8 @@ impl Fixture {
         self.postgres.port()
     }
 
-    pub(crate) async fn sql(&self, statements: &str) {
-        self.postgres.sql(statements).await.unwrap();
+    pub(crate) async fn sql(&self, statements: &str) -> Vec<Vec<Option<String>>> {
+        self.postgres.sql(statements).await.unwrap()
     }
 
     pub(crate) fn config(&self) -> String {

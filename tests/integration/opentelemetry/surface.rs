@@ -1,5 +1,14 @@
 //! Every way to run something is one span while instrumented, and none otherwise.
 
+mod batches;
+mod cancelled;
+mod copies;
+mod errors;
+mod prepared;
+mod queries;
+mod streams;
+mod transactions;
+
 use std::{future::Future, pin::pin};
 
 use approzium::{
@@ -14,7 +23,7 @@ use futures_util::{SinkExt, TryStreamExt};
 use opentelemetry::trace::Status;
 use tokio_postgres::{IsolationLevel, types::Type};
 
-use super::fixture::{Fixture, Recorded, attribute};
+use super::fixture::{Fixture, Recorded};
 
 /// Collects what each step recorded.
 struct Steps<'a> {
@@ -247,118 +256,4 @@ async fn transactions(steps: &Steps<'_>, client: &mut Client) {
         .deferrable(false);
     let transaction = steps.step(BEGIN, built.start()).await.unwrap();
     steps.step("ROLLBACK", async { drop(transaction) }).await;
-}
-
-/// The driver shows a statement's name by `Debug` alone: should that change, this fails.
-#[tokio::test]
-async fn a_prepared_statement_carries_its_own_text() {
-    let fixture = Fixture::start().await;
-    let client = fixture.connect().await;
-    // Prepared before anybody asks for spans.
-    let early = client.prepare("SELECT 1 AS early WHERE $1").await.unwrap();
-    instrument();
-    let late = client.prepare("SELECT 1 AS late WHERE $1").await.unwrap();
-    let genuine = (*client)
-        .prepare("SELECT 1 AS genuine WHERE $1")
-        .await
-        .unwrap();
-    let recorded = fixture
-        .record(async {
-            for statement in [&early, &late, &genuine] {
-                client.execute(statement, &[&true]).await.unwrap();
-            }
-        })
-        .await;
-    let texts: Vec<_> = recorded
-        .spans
-        .iter()
-        .map(|span| attribute(span, "db.query.text"))
-        .collect();
-    let expected = ["SELECT 1 AS early WHERE $1", "SELECT 1 AS late WHERE $1"];
-    assert_eq!(
-        texts,
-        [
-            Some(expected[0].to_owned()),
-            Some(expected[1].to_owned()),
-            None
-        ]
-    );
-    assert_eq!(recorded.names(), ["SELECT", "SELECT", "postgresql"]);
-}
-
-#[tokio::test]
-async fn transactions_show_what_the_driver_sends() {
-    let fixture = Fixture::start().await;
-    let mut client = fixture.connect().await;
-    instrument();
-    let recorded = fixture
-        .record(async {
-            let builder = client.build_transaction();
-            let builder = builder.isolation_level(IsolationLevel::RepeatableRead);
-            let mut transaction = builder.read_only(true).start().await.unwrap();
-            let savepoint = transaction.transaction().await.unwrap();
-            savepoint.rollback().await.unwrap();
-            drop(transaction);
-        })
-        .await;
-    let mut spans = recorded.spans;
-    spans.sort_by_key(|span| span.start_time);
-    let texts: Vec<_> = spans
-        .iter()
-        .map(|span| attribute(span, "db.query.text").unwrap())
-        .collect();
-    assert_eq!(
-        texts,
-        [
-            "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
-            "SAVEPOINT sp_1",
-            "ROLLBACK TO sp_1",
-            "ROLLBACK",
-        ]
-    );
-}
-
-#[tokio::test]
-async fn a_stream_is_a_span_until_it_is_exhausted_or_dropped() {
-    let fixture = Fixture::start().await;
-    let client = fixture.connect().await;
-    instrument();
-    let recorded = fixture
-        .record(async {
-            let mut stream = pin!(
-                client
-                    .query_raw("SELECT generate_series(1, 2)", [0_i32; 0])
-                    .await
-                    .unwrap()
-            );
-            let ended = || {
-                let spans = fixture.spans();
-                Recorded::named_in(&spans, "SELECT").count()
-            };
-            while stream.try_next().await.unwrap().is_some() {
-                assert_eq!(ended(), 0);
-            }
-            assert_eq!(ended(), 1);
-            assert_eq!(stream.rows_affected(), Some(2));
-        })
-        .await;
-    assert_eq!(recorded.only("SELECT").status, Status::Unset);
-
-    let recorded = fixture
-        .record(async {
-            fixture.sql("CREATE TABLE c (n int4)").await;
-            let sink = client.copy_in::<_, Bytes>("COPY c FROM STDIN").await;
-            drop(sink.unwrap());
-            // The driver closes a connection on which a COPY was refused: it comes last.
-            let sink = client.copy_in::<_, Bytes>("COPY nowhere FROM STDIN").await;
-            sink.map(drop).unwrap_err();
-        })
-        .await;
-    let refused = recorded.only("COPY nowhere");
-    assert_eq!(attribute(refused, "error.type").as_deref(), Some("42P01"));
-    let aborted = recorded.only("COPY c");
-    assert_eq!(
-        attribute(aborted, "error.type").as_deref(),
-        Some("cancelled")
-    );
 }

@@ -1,0 +1,131 @@
+//! Transactions show what the driver sends for them, wherever they end.
+
+use std::pin::pin;
+
+use approzium::opentelemetry::instrument;
+use futures_util::poll;
+use opentelemetry::{Context, trace::Status};
+use tokio_postgres::IsolationLevel;
+
+use super::super::fixture::{Fixture, Recorded, attribute};
+
+#[tokio::test]
+async fn transactions_show_what_the_driver_sends() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.connect().await;
+    instrument();
+    let recorded = fixture
+        .record(async {
+            let builder = client.build_transaction();
+            let builder = builder.isolation_level(IsolationLevel::RepeatableRead);
+            let mut transaction = builder.read_only(true).start().await.unwrap();
+            let savepoint = transaction.transaction().await.unwrap();
+            savepoint.rollback().await.unwrap();
+            drop(transaction);
+        })
+        .await;
+    assert_eq!(
+        texts(&recorded),
+        [
+            "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+            "SAVEPOINT sp_1",
+            "ROLLBACK TO sp_1",
+            "ROLLBACK",
+        ]
+    );
+}
+
+/// As a timeout or an aborted task drops it.
+#[tokio::test]
+async fn a_transaction_that_is_dropped_outside_of_every_span_rolls_back_where_it_began() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.connect().await;
+    instrument();
+    let recorded = fixture
+        .record(async {
+            let mut transaction = client.transaction().await.unwrap();
+            let savepoint = transaction.savepoint("half_way").await.unwrap();
+            let outside = Context::new().attach();
+            drop(savepoint);
+            drop(transaction);
+            drop(outside);
+        })
+        .await;
+    let texts = texts(&recorded);
+    assert_eq!(texts[2..], ["ROLLBACK TO half_way", "ROLLBACK"]);
+    for rollback in recorded.named("ROLLBACK") {
+        assert_eq!(rollback.parent_span_id, recorded.root);
+        assert_eq!(rollback.status, Status::Unset);
+    }
+}
+
+/// The driver cannot know whether the database has begun, and rolls back.
+#[tokio::test]
+async fn a_transaction_that_is_given_up_while_it_begins_is_rolled_back() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.connect().await;
+    instrument();
+    let recorded = fixture
+        .record(async {
+            {
+                let mut start = pin!(client.build_transaction().read_only(true).start());
+                assert!(poll!(start.as_mut()).is_pending());
+            }
+            // Never polled: nothing was sent.
+            drop(client.transaction());
+            // Nothing is read only any more.
+            client
+                .batch_execute("CREATE TABLE t (n int)")
+                .await
+                .unwrap();
+        })
+        .await;
+    assert_eq!(
+        texts(&recorded),
+        [
+            "START TRANSACTION READ ONLY",
+            "ROLLBACK",
+            "CREATE TABLE t (n int)"
+        ]
+    );
+    let given_up = recorded.only("START TRANSACTION");
+    assert_eq!(
+        attribute(given_up, "error.type").as_deref(),
+        Some("cancelled")
+    );
+    assert_eq!(recorded.only("ROLLBACK").status, Status::Unset);
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_is_the_span_that_failed() {
+    let fixture = Fixture::start().await;
+    fixture
+        .sql("CREATE TABLE t (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+        .await;
+    let mut client = fixture.connect().await;
+    instrument();
+    let recorded = fixture
+        .record(async {
+            let transaction = client.transaction().await.unwrap();
+            let twice = "INSERT INTO t VALUES (1), (1)";
+            transaction.execute(twice, &[]).await.unwrap();
+            transaction.commit().await.unwrap_err();
+        })
+        .await;
+    // After a commit, failed or not, there is nothing to roll back.
+    assert_eq!(
+        recorded.names(),
+        ["START TRANSACTION", "INSERT t", "COMMIT"]
+    );
+    let commit = recorded.only("COMMIT");
+    assert_eq!(attribute(commit, "error.type").as_deref(), Some("23505"));
+    assert_eq!(recorded.only("INSERT t").status, Status::Unset);
+}
+
+/// In the order in which they were begun.
+fn texts(recorded: &Recorded) -> Vec<String> {
+    let mut spans: Vec<_> = recorded.spans.iter().collect();
+    spans.sort_by_key(|span| span.start_time);
+    let text = |span: &_| attribute(span, "db.query.text").unwrap();
+    spans.into_iter().map(text).collect()
+}
