@@ -199,6 +199,7 @@ impl AuthClientBuilder {
             self.identity,
             audience,
             self.session_timeout,
+            self.instrumentation.clone(),
         );
         Ok(AuthClient(Arc::new(Inner {
             address: shown,

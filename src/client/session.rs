@@ -32,7 +32,7 @@ use super::{
 use crate::{
     error::{Error, Hop, Kind, Result},
     identity::aws::{Signer, SignerBuilder},
-    opentelemetry::identity as process,
+    opentelemetry::{Instrumentation, identity as process, metrics},
     secret::Secret,
 };
 
@@ -67,6 +67,7 @@ pub(super) struct Sessions {
     signer: OnceCell<Signer>,
     audience: String,
     timeout: Duration,
+    instrumentation: Option<Arc<Instrumentation>>,
     state: Mutex<State>,
 }
 
@@ -88,6 +89,7 @@ impl Sessions {
         identity: SignerBuilder,
         audience: String,
         timeout: Duration,
+        instrumentation: Option<Arc<Instrumentation>>,
     ) -> Self {
         Sessions {
             lanes,
@@ -95,6 +97,7 @@ impl Sessions {
             signer: OnceCell::new(),
             audience,
             timeout,
+            instrumentation,
             state: Mutex::new(State {
                 current: None,
                 iam_arn: None,
@@ -190,6 +193,7 @@ impl Sessions {
             sleep_until(not_before).await;
         }
         let result = self.attempt(&trace).await;
+        metrics::session_renewal(self.instrumentation.as_ref(), &result);
         let mut state = lock(&self.state);
         match result {
             Ok(session) => {

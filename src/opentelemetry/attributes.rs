@@ -37,6 +37,9 @@ pub(super) const HOP: &str = "approzium.hop";
 /// `error.type` of what its caller gave up.
 pub(super) const CANCELLED: &str = "cancelled";
 
+/// `error.type` of what no closed list has.
+pub(super) const OTHER: &str = "_OTHER";
+
 /// Of the Authenticator's own spans.
 #[cfg(feature = "authenticator")]
 pub(super) const RPC_SYSTEM_NAME: &str = "rpc.system.name";

@@ -20,6 +20,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use ::opentelemetry::{
@@ -31,9 +32,11 @@ use tokio::time::Instant;
 use super::{
     attributes as key,
     connection::{
-        Identity, Server, connection_number, find_place, peer, place, place_known, shared,
+        ConnectionInfo, Identity, Server, connection_number, find_place, peer, place, place_known,
+        shared,
     },
     instrumentation::{self, Instrumentation},
+    metrics::{OpenConnection, Outcome},
     parent,
 };
 use crate::error::{Error, Kind};
@@ -91,7 +94,7 @@ impl ConnectSpan {
         let builder = SpanBuilder::from_name(format!("connect {}", server.host))
             .with_kind(SpanKind::Client)
             .with_attributes(server.attributes());
-        let span = OpenSpan::start(instrumentation, builder, &parent());
+        let span = OpenSpan::start(instrumentation, None, builder, &parent());
         ConnectSpan(Some(Arc::new(span)))
     }
 
@@ -100,7 +103,7 @@ impl ConnectSpan {
         PhaseSpan(self.0.as_ref().map(|connect| {
             let builder = SpanBuilder::from_name(phase.name()).with_kind(phase.kind());
             let instrumentation = Arc::clone(&connect.instrumentation);
-            OpenSpan::start(instrumentation, builder, &connect.context)
+            OpenSpan::start(instrumentation, Some(phase), builder, &connect.context)
         }))
     }
 
@@ -126,6 +129,16 @@ impl ConnectSpan {
         }
     }
 
+    /// The connection is there, and open until the last who holds `info` is gone; `waited` is the
+    /// time since the application asked for it.
+    pub(crate) fn opened(&self, info: &ConnectionInfo, server: &Server<'_>, waited: Duration) {
+        if let Some(span) = &self.0 {
+            let instruments = span.instrumentation.instruments();
+            let created = span.began.elapsed();
+            info.opened(OpenConnection::new(instruments, server, created, waited));
+        }
+    }
+
     /// The address that is being dialled; with several, the last one stays.
     pub(crate) fn dialled(&self, address: SocketAddr) {
         if let Some(span) = &self.0 {
@@ -144,6 +157,7 @@ impl ConnectSpan {
     /// The connect failed, with what it returns to the application.
     pub(crate) fn fail(&self, error: &Error) {
         if let Some(span) = &self.0 {
+            span.instrumentation.instruments().denial(error);
             span.locate();
             span.fail(error);
         }
@@ -198,6 +212,9 @@ impl PhaseSpan {
 #[derive(Debug)]
 struct OpenSpan {
     instrumentation: Arc<Instrumentation>,
+    /// None: the whole connect.
+    phase: Option<Phase>,
+    began: Instant,
     context: Context,
     /// What became known since the start, written at the end: a second attempt, or a second
     /// address, knows better, and the SDK would keep both.
@@ -208,12 +225,15 @@ struct OpenSpan {
 impl OpenSpan {
     fn start(
         instrumentation: Arc<Instrumentation>,
+        phase: Option<Phase>,
         builder: SpanBuilder,
         parent: &Context,
     ) -> Self {
         let span = instrumentation.begin(builder, parent);
         OpenSpan {
             instrumentation,
+            phase,
+            began: Instant::now(),
             context: parent.with_span(span),
             late: Mutex::default(),
             ended: AtomicBool::new(false),
@@ -236,7 +256,7 @@ impl OpenSpan {
     }
 
     fn end(&self) {
-        self.end_as(Status::Unset);
+        self.end_as(Outcome::Ok, Status::Unset);
     }
 
     fn fail(&self, error: &Error) {
@@ -248,12 +268,16 @@ impl OpenSpan {
         self.set(sqlstate.map(|sqlstate| shared(key::DB_RESPONSE_STATUS_CODE, sqlstate)));
         let request_id = error.request_id();
         self.set(request_id.map(|request_id| shared(key::REQUEST_ID, request_id)));
-        self.end_as(Status::error(error.to_string()));
+        self.end_as(Outcome::Error, Status::error(error.to_string()));
     }
 
-    fn end_as(&self, status: Status) {
+    fn end_as(&self, outcome: Outcome, status: Status) {
         if self.ended.swap(true, Ordering::AcqRel) {
             return;
+        }
+        if let Some(phase) = self.phase {
+            let instruments = self.instrumentation.instruments();
+            instruments.phase(phase.name(), outcome, self.began.elapsed());
         }
         let late = mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
         let span = self.context.span();
@@ -267,7 +291,7 @@ impl Drop for OpenSpan {
     fn drop(&mut self) {
         if !self.ended.load(Ordering::Acquire) {
             self.set([KeyValue::new(key::ERROR_TYPE, key::CANCELLED)]);
-            self.end_as(Status::error(key::CANCELLED));
+            self.end_as(Outcome::Cancelled, Status::error(key::CANCELLED));
         }
     }
 }

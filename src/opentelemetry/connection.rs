@@ -1,6 +1,7 @@
 //! What every span of one connection says alike.
 
 use std::{
+    borrow::Cow,
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
@@ -17,8 +18,9 @@ use tokio::{
 use super::{
     attributes as key,
     instrumentation::{self, Instrumentation},
+    metrics::OpenConnection,
 };
-use crate::{attribution, identity::role_name};
+use crate::{attribution, identity::role_name, tracing::query::wants_events};
 
 /// At most this many attribution attributes on a span.
 const ATTRIBUTION_LIMIT: usize = 12;
@@ -30,12 +32,16 @@ const ATTRIBUTION_LIMIT: usize = 12;
 pub(crate) struct ConnectionInfo {
     /// The server first, then the identity.
     attributes: Vec<KeyValue>,
+    /// How many of `attributes` are the server's names, without the address that was dialled.
+    names: usize,
     /// How many of `attributes` are attribution.
     attribution: usize,
     /// `attributes` and the place, once the place is known.
     complete: OnceLock<Vec<KeyValue>>,
     /// The client's own.
     instrumentation: Option<Arc<Instrumentation>>,
+    /// Counted as open until the last who knows the connection is gone.
+    open: OnceLock<Arc<OpenConnection>>,
 }
 
 /// The database server of a connection.
@@ -72,15 +78,19 @@ impl ConnectionInfo {
         identity: &Identity<'_>,
         instrumentation: Option<Arc<Instrumentation>>,
     ) -> Arc<Self> {
-        let mut attributes = server.attributes();
+        let mut attributes = server.names();
+        let names = attributes.len();
+        attributes.extend(server.peer.into_iter().flat_map(peer));
         let identity = identity.attributes();
         let attribution = identity.len();
         attributes.extend(identity);
         Arc::new(ConnectionInfo {
             attributes,
+            names,
             attribution,
             complete: OnceLock::new(),
             instrumentation,
+            open: OnceLock::new(),
         })
     }
 
@@ -90,8 +100,10 @@ impl ConnectionInfo {
         Arc::new(ConnectionInfo {
             attribution: self.attribution + (attributes.len() - self.attributes.len()),
             attributes,
+            names: self.names,
             complete: OnceLock::new(),
             instrumentation: self.instrumentation.clone(),
+            open: self.open.clone(),
         })
     }
 
@@ -104,13 +116,24 @@ impl ConnectionInfo {
     /// Whether an operation that begins now has a use for its description.
     #[inline]
     pub(crate) fn wants_descriptions(&self) -> bool {
-        self.instrumentation.is_some() || instrumentation::is_enabled()
+        self.instrumentation.is_some() || instrumentation::is_enabled() || wants_events()
     }
 
     /// Who ran what this connection runs, and where: the `approzium.` attributes, at most twelve.
     pub(crate) fn attribution(&self) -> &[KeyValue] {
         let of_server = self.attributes.len() - self.attribution;
         self.attributes().get(of_server..).unwrap_or_default()
+    }
+
+    /// It is open, and counted from now on.
+    pub(super) fn opened(&self, open: OpenConnection) {
+        // A connection opens once.
+        let _ = self.open.set(Arc::new(open));
+    }
+
+    /// The server's names: those of its attributes that are fit for metrics.
+    pub(super) fn server(&self) -> &[KeyValue] {
+        self.attributes.get(..self.names).unwrap_or_default()
     }
 
     /// Every attribute that this connection's spans share.
@@ -139,25 +162,33 @@ impl ConnectionInfo {
 }
 
 impl Server<'_> {
-    /// PostgreSQL's port is left out when it is 5432, as the conventions ask.
     pub(super) fn attributes(&self) -> Vec<KeyValue> {
+        let mut attributes = self.names();
+        attributes.extend(self.peer.into_iter().flat_map(peer));
+        attributes
+    }
+
+    /// PostgreSQL's port is left out when it is 5432, as the conventions ask.
+    fn names(&self) -> Vec<KeyValue> {
         const DEFAULT_PORT: u16 = 5432;
         let mut attributes = Vec::with_capacity(6);
         attributes.push(KeyValue::new(key::DB_SYSTEM_NAME, "postgresql"));
-        match self.schema {
-            _ if self.database.is_empty() => {}
-            Some(schema) => {
-                let namespace = format!("{}|{schema}", self.database);
-                attributes.push(shared(key::DB_NAMESPACE, &namespace));
-            }
-            None => attributes.push(shared(key::DB_NAMESPACE, self.database)),
-        }
+        let namespace = self.namespace();
+        attributes.extend(namespace.map(|namespace| shared(key::DB_NAMESPACE, &namespace)));
         attributes.push(shared(key::SERVER_ADDRESS, self.host));
         if self.port != DEFAULT_PORT {
             attributes.push(KeyValue::new(key::SERVER_PORT, i64::from(self.port)));
         }
-        attributes.extend(self.peer.into_iter().flat_map(peer));
         attributes
+    }
+
+    /// `{database}` or `{database}|{schema}`.
+    pub(super) fn namespace(&self) -> Option<Cow<'_, str>> {
+        match self.schema {
+            _ if self.database.is_empty() => None,
+            Some(schema) => Some(Cow::Owned(format!("{}|{schema}", self.database))),
+            None => Some(Cow::Borrowed(self.database)),
+        }
     }
 }
 

@@ -11,16 +11,20 @@ use std::{
 use ::opentelemetry::{
     Context, InstrumentationScope,
     global::{self, BoxedSpan, BoxedTracer},
+    metrics::MeterProvider,
     trace::{Span, SpanBuilder, TraceContextExt, Tracer, TracerProvider},
 };
 
-use super::attributes;
+use super::{attributes, metrics::Instruments};
 
 /// Whether [`CURRENT`] holds: what everything costs while it does not is this load.
 static ENABLED: AtomicBool = AtomicBool::new(false);
 
 /// What the last call of [`instrument_with`] said.
 static CURRENT: RwLock<Option<Arc<Instrumentation>>> = RwLock::new(None);
+
+/// What holds for events of queries that nothing else is reported of.
+pub(super) static DEFAULTS: Instrumentation = Instrumentation::new();
 
 /// Makes a span of every query and every connect from now on, by the global providers.
 ///
@@ -72,6 +76,8 @@ pub fn uninstrument() {
 pub struct Instrumentation {
     /// None: the global provider's of the moment.
     tracer: Option<Arc<BoxedTracer>>,
+    /// None: those of the global provider of the moment.
+    instruments: Option<Arc<Instruments>>,
     query_text: QueryText,
     returned_rows: bool,
     slow_query: Duration,
@@ -91,10 +97,11 @@ pub enum QueryText {
 
 impl Instrumentation {
     /// The defaults: the global providers, sanitised texts.
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Instrumentation {
             tracer: None,
-            query_text: QueryText::default(),
+            instruments: None,
+            query_text: QueryText::Sanitized,
             returned_rows: false,
             slow_query: Duration::from_secs(1),
             sqlcommenter: false,
@@ -105,6 +112,8 @@ impl Instrumentation {
     ///
     /// Its type is that of the OpenTelemetry version of this library: another version's provider
     /// does not compile, where the global one would stay silent.
+    /// Keep a clone to flush it and to shut it down: of an SDK's provider the last clone does that
+    /// by itself when it is dropped, and blocks meanwhile.
     /// Default: the global provider, looked up for each operation, so that one that is installed
     /// later just works.
     pub fn tracer_provider<P>(mut self, provider: P) -> Self
@@ -115,6 +124,14 @@ impl Instrumentation {
     {
         let tracer = provider.tracer_with_scope(scope());
         self.tracer = Some(Arc::new(BoxedTracer::new(Box::new(tracer))));
+        self
+    }
+
+    /// Where [metrics](super::metrics) go.
+    ///
+    /// Default: the global provider, looked up for each operation.
+    pub fn meter_provider(mut self, provider: impl MeterProvider) -> Self {
+        self.instruments = Some(Instruments::of(&provider));
         self
     }
 
@@ -152,8 +169,19 @@ impl Instrumentation {
         self.returned_rows
     }
 
+    pub(super) fn slow(&self) -> Duration {
+        self.slow_query
+    }
+
     pub(crate) fn wants_sqlcommenter(&self) -> bool {
         self.sqlcommenter
+    }
+
+    pub(super) fn instruments(&self) -> Arc<Instruments> {
+        match &self.instruments {
+            Some(instruments) => Arc::clone(instruments),
+            None => Instruments::of_global(),
+        }
     }
 
     /// Begins a span.
@@ -197,7 +225,7 @@ pub(super) fn is_enabled() -> bool {
 }
 
 /// No part of it allocates.
-fn scope() -> InstrumentationScope {
+pub(super) fn scope() -> InstrumentationScope {
     InstrumentationScope::builder("approzium")
         .with_version(env!("CARGO_PKG_VERSION"))
         .with_schema_url(attributes::SCHEMA_URL)
@@ -223,3 +251,6 @@ fn warn_once() {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

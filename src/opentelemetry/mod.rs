@@ -48,6 +48,7 @@ mod connect;
 mod connection;
 pub(crate) mod identity;
 pub(crate) mod instrumentation;
+pub mod metrics;
 mod orphans;
 #[cfg(feature = "otlp")]
 #[cfg_attr(docsrs, doc(cfg(feature = "otlp")))]

@@ -2,8 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A query begins without a parent: that is said once per process.
-pub(super) fn found() {
+use super::instrumentation::Instrumentation;
+
+/// A query begins without a parent: that is counted, and said once per process.
+pub(super) fn found(instrumentation: &Instrumentation) {
+    instrumentation.instruments().without_parent();
     static WARNED: AtomicBool = AtomicBool::new(false);
     if !WARNED.swap(true, Ordering::Relaxed) {
         ::tracing::warn!(

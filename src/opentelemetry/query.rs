@@ -1,6 +1,10 @@
 //! One running query, and what is reported of it.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ::opentelemetry::{
     Context, KeyValue,
@@ -9,9 +13,13 @@ use ::opentelemetry::{
 };
 
 use super::{
-    attributes as key, connection::ConnectionInfo, instrumentation::Instrumentation, orphans,
-    parent, sql::Description,
+    attributes as key,
+    connection::ConnectionInfo,
+    instrumentation::{DEFAULTS, Instrumentation},
+    orphans, parent,
+    sql::Description,
 };
+use crate::tracing::query::{Finished, emit, wants_events};
 
 /// The handle of one running query: nothing at all while nobody wants to know of it.
 ///
@@ -21,7 +29,18 @@ pub(crate) struct QuerySpan(Option<Running>);
 
 #[derive(Debug)]
 struct Running {
-    instrumentation: Arc<Instrumentation>,
+    connection: Arc<ConnectionInfo>,
+    description: Arc<Description>,
+    began: Instant,
+    returned_rows: Option<u64>,
+    /// None: only its event is wanted.
+    instrumented: Option<Instrumented>,
+}
+
+/// The part that reports to OpenTelemetry.
+#[derive(Debug)]
+struct Instrumented {
+    by: Arc<Instrumentation>,
     span: BoxedSpan,
 }
 
@@ -46,16 +65,15 @@ impl QuerySpan {
         connection: &Arc<ConnectionInfo>,
         describe: impl FnOnce() -> D,
     ) -> Self {
-        let Some(instrumentation) = connection.settings() else {
+        let instrumentation = connection.settings();
+        if instrumentation.is_none() && !wants_events() {
             return QuerySpan(None);
-        };
-        let description = describe().into();
-        QuerySpan(Some(Running::start(
-            instrumentation,
-            connection,
-            &description,
-            Some(&parent()),
-        )))
+        }
+        let mut running = Running::new(Arc::clone(connection), describe().into());
+        if let Some(instrumentation) = instrumentation {
+            running.instrument(instrumentation, Some(&parent()));
+        }
+        QuerySpan(Some(running))
     }
 
     /// Begins a query that was seen on its way, not where it was called for.
@@ -66,18 +84,18 @@ impl QuerySpan {
         description: &Arc<Description>,
         parent: Option<Context>,
     ) -> Self {
-        let Some(instrumentation) = connection.settings() else {
+        let instrumentation = connection.settings();
+        if instrumentation.is_none() && !wants_events() {
             return QuerySpan(None);
-        };
-        if parent.is_none() {
-            orphans::found();
         }
-        QuerySpan(Some(Running::start(
-            instrumentation,
-            connection,
-            description,
-            parent.as_ref(),
-        )))
+        let mut running = Running::new(Arc::clone(connection), Arc::clone(description));
+        if let Some(instrumentation) = instrumentation {
+            if parent.is_none() {
+                orphans::found(&instrumentation);
+            }
+            running.instrument(instrumentation, parent.as_ref());
+        }
+        QuerySpan(Some(running))
     }
 
     /// Whether anything is reported of the query.
@@ -87,13 +105,8 @@ impl QuerySpan {
 
     /// How many rows the query has returned, once that is certain.
     pub(crate) fn rows(&mut self, returned: u64) {
-        if let Some(running) = &mut self.0
-            && running.instrumentation.shows_returned_rows()
-        {
-            let returned = i64::try_from(returned).unwrap_or(i64::MAX);
-            running
-                .span
-                .set_attribute(KeyValue::new(key::DB_RESPONSE_RETURNED_ROWS, returned));
+        if let Some(running) = &mut self.0 {
+            running.returned_rows = Some(returned);
         }
     }
 
@@ -134,44 +147,87 @@ impl Drop for QuerySpan {
 }
 
 impl Running {
-    fn start(
-        instrumentation: Arc<Instrumentation>,
-        connection: &ConnectionInfo,
-        description: &Description,
-        parent: Option<&Context>,
-    ) -> Self {
+    fn new(connection: Arc<ConnectionInfo>, description: Arc<Description>) -> Self {
+        Running {
+            connection,
+            description,
+            began: Instant::now(),
+            returned_rows: None,
+            instrumented: None,
+        }
+    }
+
+    /// Begins the span; without a parent it is a root that says so.
+    fn instrument(&mut self, by: Arc<Instrumentation>, parent: Option<&Context>) {
         const OF_ITS_OWN: usize = 6;
-        let of_connection = connection.attributes();
+        let of_connection = self.connection.attributes();
         let mut attributes = Vec::with_capacity(of_connection.len() + OF_ITS_OWN);
         attributes.extend_from_slice(of_connection);
-        description.write_attributes(&mut attributes, instrumentation.shows_query_text());
+        self.description
+            .write_attributes(&mut attributes, by.shows_query_text());
         if parent.is_none() {
             attributes.push(KeyValue::new(key::PARENT, key::UNKNOWN));
         }
         let mut builder =
-            SpanBuilder::from_name(description.span_name()).with_kind(SpanKind::Client);
+            SpanBuilder::from_name(self.description.span_name()).with_kind(SpanKind::Client);
         builder.attributes = Some(attributes);
         let span = match parent {
-            Some(parent) => instrumentation.begin(builder, parent),
-            None => instrumentation.begin(builder, &Context::new()),
+            Some(parent) => by.begin(builder, parent),
+            None => by.begin(builder, &Context::new()),
         };
-        Running {
-            instrumentation,
-            span,
-        }
+        self.instrumented = Some(Instrumented { by, span });
     }
 
     fn end(mut self, failure: Option<Failure>) {
-        if let Some(failure) = failure {
-            self.span
-                .set_attribute(KeyValue::new(key::ERROR_TYPE, failure.error_type));
-            if let Some(code) = failure.status_code {
-                self.span
-                    .set_attribute(KeyValue::new(key::DB_RESPONSE_STATUS_CODE, code));
-            }
-            self.span.set_status(Status::error(failure.description));
+        let took = self.began.elapsed();
+        if let Some(instrumented) = &self.instrumented {
+            instrumented.by.instruments().operation(
+                &self.connection,
+                &self.description,
+                failure.as_ref(),
+                took,
+                self.returned_rows,
+            );
         }
-        self.span.end();
+        if wants_events() {
+            self.tell(failure.as_ref(), took);
+        }
+        if let Some(instrumented) = &mut self.instrumented {
+            instrumented.end(self.returned_rows, failure);
+        }
+    }
+
+    fn tell(&self, failure: Option<&Failure>, took: Duration) {
+        let instrumented = self.instrumented.as_ref();
+        let wanted = instrumented.map_or(&DEFAULTS, |this| &*this.by);
+        emit(&Finished {
+            connection: &self.connection,
+            description: &self.description,
+            shows_text: wanted.shows_query_text(),
+            took,
+            returned_rows: self.returned_rows,
+            failure,
+            slow: took >= wanted.slow(),
+            context: instrumented.map(|this| this.span.span_context().clone()),
+        });
+    }
+}
+
+impl Instrumented {
+    fn end(&mut self, returned_rows: Option<u64>, failure: Option<Failure>) {
+        let span = &mut self.span;
+        if let Some(rows) = returned_rows.filter(|_| self.by.shows_returned_rows()) {
+            let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+            span.set_attribute(KeyValue::new(key::DB_RESPONSE_RETURNED_ROWS, rows));
+        }
+        if let Some(failure) = failure {
+            span.set_attribute(KeyValue::new(key::ERROR_TYPE, failure.error_type));
+            if let Some(code) = failure.status_code {
+                span.set_attribute(KeyValue::new(key::DB_RESPONSE_STATUS_CODE, code));
+            }
+            span.set_status(Status::error(failure.description));
+        }
+        span.end();
     }
 }
 

@@ -1,5 +1,7 @@
 //! A pipeline into memory, for this module's own tests.
 
+mod metrics;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::opentelemetry::global;
@@ -7,6 +9,7 @@ use opentelemetry_sdk::trace::{
     InMemorySpanExporter, Sampler, SdkTracerProvider, ShouldSample, SpanData,
 };
 
+pub(super) use self::metrics::Meters;
 use super::{instrument, uninstrument};
 
 /// The switch and the provider belong to the process: one test at a time.

@@ -38,6 +38,7 @@ pub(super) async fn connect(config: &Config, auth: &AuthClient) -> Result<(Clien
         shuffle(&mut endpoints)?;
     }
     let hosts = Hosts {
+        asked: Instant::now(),
         config,
         auth,
         tls: OnceCell::new(),
@@ -58,6 +59,8 @@ pub(super) async fn connect(config: &Config, auth: &AuthClient) -> Result<(Clien
 
 /// What all hosts of one connect have in common.
 struct Hosts<'a> {
+    /// When the application asked for a connection.
+    asked: Instant,
     config: &'a Config,
     auth: &'a AuthClient,
     tls: OnceCell<TlsPolicy>,
@@ -282,8 +285,9 @@ impl Attempt<'_> {
         let report = report.get();
         let number = auth.count_connection();
         self.span.counted(number);
+        let server = self.hosts.server(self.endpoint, peer);
         let info = ConnectionInfo::postgresql(
-            &self.hosts.server(self.endpoint, peer),
+            &server,
             &Identity {
                 authenticated: report.is_some(),
                 iam_arn: report.map(|report| report.iam_arn.as_str()),
@@ -293,6 +297,7 @@ impl Attempt<'_> {
             },
             auth.instrumentation().cloned(),
         );
+        self.span.opened(&info, &server, self.hosts.asked.elapsed());
         let canceller = Canceller {
             address: self.address.clone(),
             tls: self.tls(),

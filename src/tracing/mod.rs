@@ -11,8 +11,4 @@
     allow(dead_code, unused_imports, reason = "events are made for drivers")
 )]
 
-#[cfg_attr(
-    all(feature = "postgres", not(test)),
-    expect(dead_code, reason = "to be called where queries end")
-)]
 pub(crate) mod query;

@@ -131,20 +131,32 @@ impl Description {
     }
 
     pub(super) fn write_attributes(&self, attributes: &mut Vec<KeyValue>, show_text: bool) {
-        let copied = |key, value: &Arc<str>| KeyValue::new(key, Value::from(Arc::clone(value)));
-        if let Some(operation) = &self.operation {
-            attributes.push(copied(key::DB_OPERATION_NAME, operation));
-        }
-        if let Some(table) = self.table.as_ref().filter(|_| self.single_table) {
-            attributes.push(copied(key::DB_COLLECTION_NAME, table));
-        }
+        attributes.extend(self.operation_name(|_| true));
+        attributes.extend(self.collection_name(|_| true));
         if let Some(statements) = self.batch_size() {
             attributes.push(KeyValue::new(key::DB_OPERATION_BATCH_SIZE, statements));
         }
         if let Some(text) = self.text.as_ref().filter(|_| show_text) {
-            attributes.push(copied(key::DB_QUERY_TEXT, text));
+            attributes.push(shared(key::DB_QUERY_TEXT, text));
         }
     }
+
+    /// The operation as an attribute, if it is known and wanted.
+    pub(super) fn operation_name(&self, wanted: impl FnOnce(&str) -> bool) -> Option<KeyValue> {
+        let operation = self.operation.as_ref().filter(|name| wanted(name))?;
+        Some(shared(key::DB_OPERATION_NAME, operation))
+    }
+
+    /// The table as an attribute, if it is the only one and wanted.
+    pub(super) fn collection_name(&self, wanted: impl FnOnce(&str) -> bool) -> Option<KeyValue> {
+        let table = self.table.as_ref().filter(|_| self.single_table)?;
+        wanted(table).then(|| shared(key::DB_COLLECTION_NAME, table))
+    }
+}
+
+/// A value that copies by counting references.
+fn shared(key: &'static str, value: &Arc<str>) -> KeyValue {
+    KeyValue::new(key, Value::from(Arc::clone(value)))
 }
 
 /// A text that is cut off when it becomes too long.

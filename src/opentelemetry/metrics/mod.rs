@@ -1,0 +1,64 @@
+//! What is measured of operations, whether their spans are sampled or not.
+//!
+//! | metric | kind, unit | labels |
+//! |---|---|---|
+//! | `db.client.operation.duration` | histogram, s | server, operation, table, error |
+//! | `db.client.response.returned_rows` | histogram, rows | the same |
+//! | `db.client.connection.count` | up-down counter | pool, state |
+//! | `db.client.connection.create_time` | histogram, s | pool |
+//! | `db.client.connection.wait_time` | histogram, s | pool |
+//! | `db.client.connection.use_time` | histogram, s | pool |
+//! | `approzium.connect.phase.duration` | histogram, s | `approzium.phase`, `approzium.outcome` |
+//! | `approzium.session.renewals` | counter | `approzium.outcome` |
+//! | `approzium.denials` | counter | `approzium.reason` |
+//! | `approzium.spans.without_parent` | counter | |
+//!
+//! Those of OpenTelemetry's
+//! [conventions](https://opentelemetry.io/docs/specs/semconv/db/database-metrics/) have their names,
+//! units, buckets and labels: `db.system.name`, `db.namespace`, `server.address`, `server.port`,
+//! `db.operation.name`, `db.collection.name`, `error.type` and `db.response.status_code` of an
+//! operation, `db.client.connection.pool.name` (`host:port/database`) and
+//! `db.client.connection.state` of a connection.
+//!
+//! They go to the [meter provider](super::Instrumentation::meter_provider) that was named, else to
+//! the global one of the moment: one that is installed later just works.
+//!
+//! # Connections
+//! They are counted from [`connect`](crate::postgres::connect) until their client is dropped, and
+//! all that time they are `used`: this library keeps no idle ones, and what a pool does with its
+//! own is for the pool to tell. `create_time` is that of the host that answered, `wait_time` that of
+//! the whole connect, with the hosts before it, and `use_time` is the connection's life.
+//!
+//! # Labels are closed sets
+//! There is never an identity, a request, a pod or another's value among them. Operations and
+//! tables come from the application's own texts, and SQLSTATEs from the database: of each only the
+//! first are told apart (64 operations, 256 tables, 64 SQLSTATEs). Those that come later have no
+//! label, and such an error is `_OTHER`.
+
+mod closed_set;
+mod connections;
+mod instruments;
+mod names;
+
+pub(crate) use connections::OpenConnection;
+pub(super) use instruments::{Instruments, Outcome};
+pub use names::METRICS;
+
+use std::sync::Arc;
+
+use super::instrumentation::{Instrumentation, effective};
+use crate::error::Result;
+
+/// The identity of a client was proved, or not; `own` is the client's own instrumentation.
+pub(crate) fn session_renewal<T>(own: Option<&Arc<Instrumentation>>, result: &Result<T>) {
+    if let Some(instrumentation) = effective(own) {
+        let outcome = match result {
+            Ok(_) => Outcome::Ok,
+            Err(_) => Outcome::Error,
+        };
+        instrumentation.instruments().session_renewal(outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests;
