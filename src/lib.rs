@@ -70,6 +70,7 @@ pub mod opentelemetry;
 pub mod postgres;
 mod proto;
 mod secret;
+mod stamp;
 pub mod tracing;
 pub mod wire;
 

@@ -7,6 +7,10 @@ pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";
 macro_rules! keys {
     ($($(#[$doc:meta])+ $name:ident = $key:literal;)+) => {
         $($(#[$doc])+ pub const $name: &str = $key;)+
+
+        /// Every one of them.
+        #[cfg(feature = "authenticator")]
+        pub(crate) const ALL: &[&str] = &[$($key),+];
     };
 }
 

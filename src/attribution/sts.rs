@@ -21,11 +21,17 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_sdk_sts::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use futures_util::future::BoxFuture;
 
 use super::imds::Imds;
 use crate::error::printable;
 
-pub(super) async fn caller_arn(imds: &Imds, budget: Duration) -> Result<String, String> {
+/// Boxed, so that no caller's future is as deep as the SDK's.
+pub(super) fn caller_arn(imds: &Imds, budget: Duration) -> BoxFuture<'_, Result<String, String>> {
+    Box::pin(ask(imds, budget))
+}
+
+async fn ask(imds: &Imds, budget: Duration) -> Result<String, String> {
     let region = region(imds).await?;
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))

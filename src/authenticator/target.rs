@@ -1,8 +1,10 @@
 //! Which database an application wants to log in to, as checked at the edge.
 
-use crate::proto::v2::{DatabaseSystem, HandshakeStart};
-
 use super::secrets::RecordKey;
+use crate::{
+    attribution::keys,
+    proto::v2::{DatabaseSystem, HandshakeStart},
+};
 
 /// A host name of DNS, or the path of a Unix socket's directory.
 const MAX_HOST: usize = 255;
@@ -48,7 +50,8 @@ impl Target {
     }
 }
 
-/// What a client says it runs on, sorted; nothing of it is believed.
+/// What a client says it runs on, sorted; nothing of it is believed. Keys that attribution does not
+/// have are left out: a newer client may know more.
 pub(crate) fn attribution(start: &HandshakeStart) -> Result<Vec<(String, String)>, InvalidTarget> {
     let fits =
         |text: &str| text.len() <= MAX_ATTRIBUTION_LENGTH && !text.chars().any(char::is_control);
@@ -62,7 +65,12 @@ pub(crate) fn attribution(start: &HandshakeStart) -> Result<Vec<(String, String)
             "attribution is more than 64 keys of 256 bytes, or has control characters",
         ));
     }
-    let mut attribution: Vec<_> = start.attribution.clone().into_iter().collect();
+    let mut attribution: Vec<_> = start
+        .attribution
+        .iter()
+        .filter(|(key, _)| keys::ALL.contains(&key.as_str()))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
     attribution.sort();
     Ok(attribution)
 }
@@ -130,6 +138,21 @@ mod tests {
         for port in [0, 65_536, u32::MAX] {
             refuses(|start| start.port = port);
         }
+    }
+
+    #[test]
+    fn only_keys_of_attribution_are_kept() {
+        let mut start = start();
+        for (key, value) in [
+            ("k8s.pod.name", "checkout-7"),
+            ("host.id", "i-0abc"),
+            ("request_id", "forged"),
+        ] {
+            start.attribution.insert(key.into(), value.into());
+        }
+        let kept = attribution(&start).unwrap();
+        let expected = [("host.id", "i-0abc"), ("k8s.pod.name", "checkout-7")];
+        assert_eq!(kept, expected.map(|(key, value)| (key.into(), value.into())));
     }
 
     #[test]

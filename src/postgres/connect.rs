@@ -117,7 +117,7 @@ impl Hosts<'_> {
     }
 
     async fn tls(&self, deadline: Instant) -> Result<&TlsPolicy> {
-        let read = || read_certificates(self.config, deadline);
+        let read = || certificates(self.config, deadline);
         self.tls.get_or_try_init(read).await
     }
 
@@ -350,9 +350,14 @@ where
     }
 }
 
-async fn read_certificates(config: &Config, deadline: Instant) -> Result<TlsPolicy> {
+/// They are looked at on every connect, so that those of tomorrow are used tomorrow, but read only
+/// when they have changed.
+async fn certificates(config: &Config, deadline: Instant) -> Result<TlsPolicy> {
+    if let Some(policy) = TlsPolicy::unchanged(config) {
+        return Ok(policy);
+    }
     let config = config.clone();
-    let reading = tokio::task::spawn_blocking(move || TlsPolicy::new(&config));
+    let reading = tokio::task::spawn_blocking(move || TlsPolicy::read(&config));
     timeout_at(deadline, reading)
         .await
         .map_err(|_| failure::timeout(Hop::Configuration, "reading the certificate files"))?

@@ -116,7 +116,7 @@ impl Connector {
         }
         Ok(Connector {
             shared: Arc::new(Shared {
-                tls: TlsPolicy::new(config)?,
+                tls: TlsPolicy::read(config)?,
                 policy: Policy::of(config),
                 auth: auth.clone(),
                 timeout: config.get_connect_timeout(),

@@ -53,6 +53,8 @@ pub use tokio_postgres::config::{
 };
 pub use transaction::{Transaction, TransactionBuilder};
 
+use futures_util::future::BoxFuture;
+
 use crate::{AuthClient, Result, default_auth_client};
 
 /// Connects by the [default client](crate::default_auth_client) of the Authenticator.
@@ -108,7 +110,9 @@ impl Config {
     /// The first denial; else what the last database to answer said; else why the last host could
     /// not be reached. [`Error::hop`](crate::Error::hop) says where it failed.
     pub async fn connect_parts(&self, auth: &AuthClient) -> Result<(Client, Connection)> {
-        // On the heap: an application's own futures would else hold, and name, all that is below.
-        Box::pin(connect::connect(self, auth)).await
+        // An application's own futures would else hold all that is below, and the compiler would
+        // look through it for each of them.
+        let connecting: BoxFuture<'_, _> = Box::pin(connect::connect(self, auth));
+        connecting.await
     }
 }

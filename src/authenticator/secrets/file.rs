@@ -6,7 +6,6 @@ use std::{
     io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
@@ -14,13 +13,10 @@ use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use super::{Freshness, Record, RecordKey, Secrets, Unavailable, parse::records};
-use crate::{Error, Result};
+use crate::{Error, Result, stamp::Stamp};
 
 /// Larger than any list that a person keeps by hand.
 const MAX_FILE_SIZE: u64 = 16 << 20;
-
-/// Longer than the resolution of any file system's times.
-const SETTLING: Duration = Duration::from_secs(2);
 
 /// Records kept in a YAML file (`local_secrets_path`): a list of
 /// `{dbhost, dbport, dbuser, password, iam_arn | iam_arns}`, and per record what it may be used
@@ -51,18 +47,7 @@ enum Permissions {
 
 struct Loaded {
     stamp: Stamp,
-    /// The file was left alone for a while before it was read: file systems tell times only to
-    /// some milliseconds, and two edits in one of them have one stamp.
-    settled: bool,
     records: Vec<Arc<Record>>,
-}
-
-/// By what a change of the file is noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    length: u64,
-    inode: u64,
 }
 
 impl LocalSecrets {
@@ -99,7 +84,7 @@ impl LocalSecrets {
     /// and every handshake waits for it.
     fn is_current(&self, loaded: &Loaded) -> Result<bool, Unavailable> {
         match fs::metadata(&self.path) {
-            Ok(metadata) => Ok(loaded.settled && Stamp::of(&metadata) == loaded.stamp),
+            Ok(metadata) => Ok(loaded.stamp.still_tells(&metadata)),
             Err(error) => Err(self.unavailable(error)),
         }
     }
@@ -151,9 +136,6 @@ impl Loaded {
         let (metadata, yaml) = contents(path, MAX_FILE_SIZE, permissions)?;
         Ok(Loaded {
             stamp: Stamp::of(&metadata),
-            settled: metadata
-                .modified()
-                .is_ok_and(|modified| modified + SETTLING < SystemTime::now()),
             records: records(&yaml)?,
         })
     }
@@ -196,20 +178,6 @@ fn contents(
     Ok((metadata, bytes))
 }
 
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
-        #[cfg(not(unix))]
-        let inode = 0;
-        Stamp {
-            modified: metadata.modified().ok(),
-            length: metadata.len(),
-            inode,
-        }
-    }
-}
-
 /// Refuses a file of secrets that others can read, or that others than its owner can write.
 fn owners_alone(metadata: &Metadata) -> Result<(), String> {
     #[cfg(unix)]
@@ -236,7 +204,7 @@ impl fmt::Debug for LocalSecrets {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{os::unix::fs::PermissionsExt, time::SystemTime};
 
     use super::*;
 

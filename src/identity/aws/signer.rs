@@ -10,6 +10,7 @@ use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4,
 };
+use futures_util::future::BoxFuture;
 
 use super::{
     AwsProof, Region, credentials,
@@ -270,7 +271,9 @@ impl SignerBuilder {
     pub async fn build(self) -> Result<Signer> {
         let fips = self.fips;
         let role = self.iam_role.clone();
-        let (credentials, region) = credentials::resolve(self).await?;
+        // Boxed, so that no caller's future is as deep as the SDK's.
+        let resolving: BoxFuture<'_, _> = Box::pin(credentials::resolve(self));
+        let (credentials, region) = resolving.await?;
         let host = if fips {
             region.sts_fips_host().ok_or_else(|| {
                 Error::configuration(format!("{} has no STS with FIPS", region.name()))

@@ -14,7 +14,7 @@ use rustls::{
 };
 use x509_cert::{Certificate, der::Decode};
 
-use super::Trusted;
+use super::client_config::Trusted;
 
 /// Verifies the chain if there is something to trust, and the name if that is asked for.
 ///

@@ -34,7 +34,7 @@ async fn a_login_is_answered_verified_and_written_down() {
     begin.host = "DB.Example.".into();
     begin
         .attribution
-        .insert("ec2.instance_id".into(), "i-07f".into());
+        .insert("host.id".into(), "i-07f".into());
     let mut handshake = client.start(begin).await;
     let accepted = handshake.acceptance().await;
     assert!(accepted.iam_arn.ends_with("assumed-role/checkout/dev"));

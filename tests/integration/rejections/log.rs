@@ -98,7 +98,7 @@ async fn target(client: &Client, token: &str, evil: &str, is_control: bool) {
         (|start, evil| start.user = evil, Code::PermissionDenied),
         (|start, evil| start.database = evil, Code::Ok),
         (
-            |start, evil| drop(start.attribution.insert("pod".into(), evil)),
+            |start, evil| drop(start.attribution.insert("k8s.pod.name".into(), evil)),
             Code::Ok,
         ),
         (
