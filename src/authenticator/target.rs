@@ -152,7 +152,10 @@ mod tests {
         }
         let kept = attribution(&start).unwrap();
         let expected = [("host.id", "i-0abc"), ("k8s.pod.name", "checkout-7")];
-        assert_eq!(kept, expected.map(|(key, value)| (key.into(), value.into())));
+        assert_eq!(
+            kept,
+            expected.map(|(key, value)| (key.into(), value.into()))
+        );
     }
 
     #[test]

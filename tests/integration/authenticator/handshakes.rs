@@ -32,9 +32,7 @@ async fn a_login_is_answered_verified_and_written_down() {
     let token = client.token(&dev, "checkout").await;
     let mut begin = start(&token, "app");
     begin.host = "DB.Example.".into();
-    begin
-        .attribution
-        .insert("host.id".into(), "i-07f".into());
+    begin.attribution.insert("host.id".into(), "i-07f".into());
     let mut handshake = client.start(begin).await;
     let accepted = handshake.acceptance().await;
     assert!(accepted.iam_arn.ends_with("assumed-role/checkout/dev"));
