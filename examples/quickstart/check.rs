@@ -1,53 +1,54 @@
-//! `--check`: is the guilty pod found by its tags, and nobody else?
+//! `--check`: is each pod found by its own links, and nobody else?
 
 use std::time::Duration;
 
 use approzium_peers::jaeger::{Query, Trace};
 
 use crate::{
-    report::{self, SLOW, Seen},
-    workload::{CHECKOUT, INTRUDER, Pod, REPORTING},
+    links::Links,
+    report::{SLOW, Seen},
 };
 
 /// Asks a real Jaeger. Says what is wrong, one line each.
-pub(crate) async fn check(query: &Query, seen: &[Seen]) -> Vec<String> {
+pub(crate) async fn check(query: &Query, links: &[Links], seen: &[Seen]) -> Vec<String> {
     let mut wrong = Vec::new();
-    for pod in [&CHECKOUT, &REPORTING, &INTRUDER] {
-        let expected: Vec<&Seen> = seen
-            .iter()
-            .filter(|seen| seen.step.pod.name == pod.name)
-            .collect();
-        if expected.is_empty() {
-            wrong.push(format!("{} has done nothing", pod.name));
+    for links in links {
+        let own = |seen: &&Seen| seen.step.pod.name == links.pod.name;
+        let slow = |seen: &&Seen| own(seen) && took_a_second(seen);
+        let everything: Vec<&Seen> = seen.iter().filter(own).collect();
+        if everything.is_empty() {
+            wrong.push(format!("{} has done nothing", links.pod.name));
         }
-        let found = search(query, pod, expected.len()).await;
-        for seen in &expected {
-            if !found.iter().any(|trace| trace.id == seen.trace.id) {
-                wrong.push(format!(
-                    "a search for {:?} does not find {} ({})",
-                    report::of_pod(pod),
-                    seen.step.name,
-                    seen.trace.id
-                ));
-            }
-        }
-        for trace in &found {
-            let others = seen
-                .iter()
-                .find(|seen| seen.trace.id == trace.id && seen.step.pod.name != pod.name);
-            if let Some(other) = others {
-                wrong.push(format!(
-                    "a search for {:?} finds {} of {}",
-                    report::of_pod(pod),
-                    other.step.name,
-                    other.step.pod.name
-                ));
-            }
-        }
+        wrong.extend(finds(query, &links.everything, &everything, seen).await);
+        let slow: Vec<&Seen> = seen.iter().filter(slow).collect();
+        wrong.extend(finds(query, &links.slow, &slow, seen).await);
     }
     wrong.extend(slow_query(seen));
     wrong.extend(every_step_is_verified(seen));
     wrong
+}
+
+/// What is missing of what a link should find, and what it finds of others.
+async fn finds(query: &Query, link: &str, expected: &[&Seen], all: &[Seen]) -> Vec<String> {
+    let found = search(query, link, expected.len()).await;
+    let found = |seen: &Seen| found.iter().any(|trace| trace.id == seen.trace.id);
+    let named = |seen: &Seen| format!("{} of {}", seen.step.name, seen.step.pod.name);
+    all.iter()
+        .filter_map(|seen| {
+            let wanted = expected.iter().any(|one| one.trace.id == seen.trace.id);
+            match (wanted, found(seen)) {
+                (true, false) => Some(format!("{link} does not find {}", named(seen))),
+                (false, true) => Some(format!("{link} finds {}", named(seen))),
+                _ => None,
+            }
+        })
+        .collect()
+}
+
+/// One of its database spans did, as the link asks.
+fn took_a_second(seen: &Seen) -> bool {
+    let mut spans = seen.trace.spans.iter();
+    spans.any(|span| span.tag("approzium.k8s.pod.name").is_some() && span.duration >= 1_000_000)
 }
 
 /// The guilty query is where it belongs and as slow as it is.
@@ -80,13 +81,10 @@ fn every_step_is_verified(seen: &[Seen]) -> impl Iterator<Item = String> {
 }
 
 /// Jaeger indexes what it has taken a moment later.
-async fn search(query: &Query, pod: &'static Pod, expected: usize) -> Vec<Trace> {
+async fn search(query: &Query, link: &str, expected: usize) -> Vec<Trace> {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     loop {
-        let found = query
-            .traces(pod.service, &report::of_pod(pod))
-            .await
-            .unwrap_or_default();
+        let found = query.searched(link).await.unwrap_or_default();
         if found.len() >= expected || tokio::time::Instant::now() > deadline {
             return found;
         }

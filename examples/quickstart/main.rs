@@ -15,8 +15,10 @@
 mod check;
 mod collector;
 mod database;
+mod links;
 mod options;
 mod report;
+mod screenshots;
 mod traces;
 mod workload;
 
@@ -26,7 +28,7 @@ use approzium_peers::{Authenticator, Error, Record, Result};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{options::Options, report::Seen, traces::Traces};
+use crate::{links::Links, options::Options, report::Seen, traces::Traces, workload::Cluster};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -75,32 +77,39 @@ async fn run(options: &Options) -> Result<()> {
         "identities  approzium serve --dev at {}",
         authenticator.address()
     );
+    let audit_log = authenticator.log_path();
+    println!("audit log   {}", audit_log.display());
     println!("shop        three pods, one database user, no password\n");
-    let steps = workload::run(folder.path(), &postgres, &authenticator, &otlp_endpoint).await?;
+    let cluster = Cluster {
+        postgres: &postgres,
+        authenticator: &authenticator,
+        otlp_endpoint: &otlp_endpoint,
+        folder: folder.path(),
+    };
+    let steps = cluster.run().await?;
     let mut seen = Vec::new();
     for step in steps {
         let trace = traces.complete(&step).await?;
         seen.push(Seen { step, trace });
     }
     println!("{}", report::table(&seen));
-    show(options, &traces, &seen).await
-}
-
-async fn show(options: &Options, traces: &Traces, seen: &[Seen]) -> Result<()> {
     let Some(query) = traces.query() else {
-        if options.check {
+        if options.needs_jaeger() {
             return Err(Error::Missing(traces.description()));
         }
-        print!("{}", report::trees(seen));
-        println!("{}", traces.description());
+        print!("{}", report::trees(&seen));
+        print!("{}", report::audit(&seen, &audit_log));
+        println!("\n{}", traces.description());
         return Ok(());
     };
-    println!("{}", report::links(query, seen));
+    let links = Links::all(&cluster, query.url()).await?;
+    print!("{}", report::links(query, &links, &seen));
+    println!("{}", report::audit(&seen, &audit_log));
     if options.check {
-        let wrong = check::check(query, seen).await;
+        let wrong = check::check(query, &links, &seen).await;
         if wrong.is_empty() {
             println!(
-                "check passed: Jaeger finds each pod's traces by role and pod, and no other's"
+                "check passed: Jaeger finds each pod's traces by its own links, and no other's"
             );
             return Ok(());
         }
@@ -108,6 +117,8 @@ async fn show(options: &Options, traces: &Traces, seen: &[Seen]) -> Result<()> {
     }
     if !traces.has_pages() {
         println!("This Jaeger has no pages, only its API: cargo could not fetch them.");
+    } else if let Some(folder) = &options.screenshots {
+        return screenshots::take(query, &links, &seen, folder).await;
     }
     println!("Ctrl-C ends everything.");
     std::future::pending().await

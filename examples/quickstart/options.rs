@@ -1,5 +1,7 @@
 //! What the quickstart is asked to do.
 
+use std::path::PathBuf;
+
 use clap::Parser;
 
 /// Runs the whole of Approzium on this machine, and shows who ran which query.
@@ -33,12 +35,22 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with_all = ["jaeger", "check"])]
     pub(crate) no_jaeger: bool,
 
+    /// Does not wait: takes pictures of Jaeger's pages with Chromium, for the documentation, into
+    /// this folder.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["check", "no_jaeger"])]
+    pub(crate) screenshots: Option<PathBuf>,
+
     /// Installs Debian's package of PostgreSQL if there is no other way; asked for only as root.
     #[arg(long)]
     pub(crate) yes: bool,
 }
 
 impl Options {
+    /// Whether there is nothing to do without a Jaeger.
+    pub(crate) fn needs_jaeger(&self) -> bool {
+        self.check || self.screenshots.is_some()
+    }
+
     /// A Jaeger that runs already: where its pages are, and where it takes spans.
     pub(crate) fn running_jaeger(&self) -> Option<(String, String)> {
         match (&self.jaeger, &self.otlp_endpoint) {

@@ -1,8 +1,13 @@
 //! What one sees: a table, and links to look further.
 
+use std::path::Path;
+
 use approzium_peers::jaeger::{Query, Span, Trace};
 
-use crate::workload::{NAMESPACE, Pod, REPORTING, Step};
+use crate::{
+    links::Links,
+    workload::{NAMESPACE, REPORTING, Step},
+};
 
 /// A step with the trace that its processes sent.
 pub(crate) struct Seen {
@@ -13,14 +18,6 @@ pub(crate) struct Seen {
 /// The steps that are pointed at.
 pub(crate) const SLOW: &str = "GET /reports/revenue";
 pub(crate) const DENIED: &str = "psql";
-
-/// The tags that are enough to find everything that a pod did.
-pub(crate) fn of_pod(pod: &'static Pod) -> [(&'static str, &'static str); 2] {
-    [
-        ("approzium.iam_role", pod.role),
-        ("approzium.k8s.pod.name", pod.name),
-    ]
-}
 
 impl Seen {
     /// The span by which the step is judged, of the database's: the failed one, else the longest
@@ -84,21 +81,39 @@ pub(crate) fn table(seen: &[Seen]) -> String {
     table
 }
 
-/// The guilty pod's queries, its slow query, and the connect that was denied.
-pub(crate) fn links(query: &Query, seen: &[Seen]) -> String {
-    let pod = query.search_link(REPORTING.service, &of_pod(&REPORTING));
-    let trace = |step: &str| {
-        let found = seen.iter().find(|seen| seen.step.name == step);
-        found.map_or_else(String::new, |seen| {
+/// What the reporting pod did, its slow query, and the connect that was denied.
+///
+/// Each link has a line of its own, so that three clicks select it.
+pub(crate) fn links(query: &Query, links: &[Links], seen: &[Seen]) -> String {
+    let pod = links.iter().find(|links| links.pod.name == REPORTING.name);
+    let pod = pod.map_or("", |links| &links.everything);
+    let trace = |name: &str| {
+        step(seen, name).map_or_else(String::new, |seen| {
             let span = seen.main_span().map(|span| span.id.as_str());
             query.trace_link(&seen.trace.id, span)
         })
     };
     format!(
-        "the guilty pod     {pod}\nits slow query     {}\nthe denied connect {}\n",
+        "All that {} did, as `approzium attribution --jaeger {}` prints it in that pod:\n{pod}\n\
+         Its slow query:\n{}\nThe connect that was denied:\n{}\n",
+        REPORTING.name,
+        query.url(),
         trace(SLOW),
         trace(DENIED)
     )
+}
+
+/// Where it stands why the connect was denied, which its caller was not told.
+pub(crate) fn audit(seen: &[Seen], audit_log: &Path) -> String {
+    let denied = step(seen, DENIED).and_then(Seen::main_span);
+    let request = denied.and_then(|span| span.tag("approzium.request_id"));
+    let request = request.unwrap_or_default();
+    let log = audit_log.display();
+    format!("Why it was denied, while this runs:\ngrep {request} {log}\n")
+}
+
+fn step<'a>(seen: &'a [Seen], name: &str) -> Option<&'a Seen> {
+    seen.iter().find(|seen| seen.step.name == name)
 }
 
 /// Where there is no Jaeger: the traces of the links, drawn.

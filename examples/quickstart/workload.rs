@@ -44,41 +44,53 @@ pub(crate) struct Step {
     pub(crate) trace: String,
 }
 
-/// Runs all pods at once to their ends.
-pub(crate) async fn run(
-    folder: &Path,
-    postgres: &Postgres,
-    authenticator: &Authenticator,
-    otlp_endpoint: &str,
-) -> Result<Vec<Step>> {
-    let mut running = Vec::new();
-    for pod in [&CHECKOUT, &REPORTING, &INTRUDER] {
-        let mut command = Command::new(crate::program("examples/shop")?);
+/// What all pods have in common.
+pub(crate) struct Cluster<'a> {
+    pub(crate) postgres: &'a Postgres,
+    pub(crate) authenticator: &'a Authenticator,
+    pub(crate) otlp_endpoint: &'a str,
+    /// For their logs.
+    pub(crate) folder: &'a Path,
+}
+
+impl Cluster<'_> {
+    /// Runs all pods at once to their ends.
+    pub(crate) async fn run(&self) -> Result<Vec<Step>> {
+        let mut running = Vec::new();
+        for pod in [&CHECKOUT, &REPORTING, &INTRUDER] {
+            let mut command = self.command(pod, &crate::program("examples/shop")?);
+            command.arg(pod.service);
+            let log = self.folder.join(format!("{}.log", pod.name));
+            let process = Process::start(pod.name, &mut command, Stop::Terminate, &log, None)?;
+            running.push((pod, process));
+        }
+        let mut steps = Vec::new();
+        for (pod, mut process) in running {
+            let status = process.finish(Duration::from_secs(60)).await?;
+            let log = process.log();
+            if !status.success() {
+                return Err(Error::Failed(format!("{}: {status}\n{log}", pod.name)));
+            }
+            steps.extend(log.lines().filter_map(|line| step(pod, line)));
+        }
+        Ok(steps)
+    }
+
+    /// A program as it would run in a pod.
+    pub(crate) fn command(&self, pod: &Pod, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command
-            .arg(pod.service)
-            .env("DATABASE_URL", database_url(postgres))
+            .env("DATABASE_URL", database_url(self.postgres))
             .env("OTEL_SERVICE_NAME", pod.service)
-            .env("OTEL_EXPORTER_OTLP_ENDPOINT", otlp_endpoint);
-        authenticator.lend_environment(&mut command);
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", self.otlp_endpoint);
+        self.authenticator.lend_environment(&mut command);
         command
             .env("AWS_PROFILE", pod.role)
             // What a pod's manifest hands to it by the downward API.
             .env("K8S_NAMESPACE_NAME", NAMESPACE)
             .env("K8S_POD_NAME", pod.name);
-        let log = folder.join(format!("{}.log", pod.name));
-        let process = Process::start(pod.name, &mut command, Stop::Terminate, &log, None)?;
-        running.push((pod, process));
+        command
     }
-    let mut steps = Vec::new();
-    for (pod, mut process) in running {
-        let status = process.finish(Duration::from_secs(60)).await?;
-        let log = process.log();
-        if !status.success() {
-            return Err(Error::Failed(format!("{}: {status}\n{log}", pod.name)));
-        }
-        steps.extend(log.lines().filter_map(|line| step(pod, line)));
-    }
-    Ok(steps)
 }
 
 /// There is no password in it, and none in the environment.

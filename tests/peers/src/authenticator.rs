@@ -87,7 +87,7 @@ impl Authenticator {
             "approzium serve --dev",
             &mut command,
             Stop::Terminate,
-            &folder.path().join("authenticator.log"),
+            &log_of(&folder),
             Some(folder.path()),
         )?;
         let (mut environment, mut unset) = (BTreeMap::new(), Vec::new());
@@ -170,6 +170,11 @@ impl Authenticator {
         self.server.log()
     }
 
+    /// Where it writes that.
+    pub fn log_path(&self) -> PathBuf {
+        log_of(&self.folder)
+    }
+
     /// Asks it to stop, and waits until it has done so by itself.
     pub async fn terminate(&mut self, within: Duration) -> Result<ExitStatus> {
         self.server.signal(Stop::Terminate);
@@ -193,6 +198,10 @@ impl Record<'_> {
             arns.join(", ")
         )
     }
+}
+
+fn log_of(folder: &tempfile::TempDir) -> PathBuf {
+    folder.path().join("authenticator.log")
 }
 
 /// The lines `export NAME=value`, values quoted or not.

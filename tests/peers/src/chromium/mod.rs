@@ -26,11 +26,12 @@ const PROGRAMS: [&str; 4] = [
 ];
 
 /// Nothing leaves this machine, and nothing is kept.
-const FLAGS: [&str; 17] = [
+const FLAGS: [&str; 18] = [
     "--headless",
     "--remote-debugging-pipe",
     "--no-sandbox", // root has none
     "--disable-gpu",
+    "--hide-scrollbars",
     "--disable-dev-shm-usage",
     "--disable-quic",
     "--disable-breakpad",
@@ -121,7 +122,9 @@ impl Chromium {
     pub async fn until(&mut self, what: &str, expression: &str) -> Result<Value> {
         let deadline = Instant::now() + PATIENCE;
         // A page on its way to the next throws.
-        let counts = format!("(() => {{ try {{ return {expression} || null }} catch {{}} }})()");
+        let counts = format!(
+            "(async () => {{ try {{ return (await {expression}) || null }} catch {{}} }})()"
+        );
         loop {
             match self.evaluate(&counts).await {
                 Ok(value) if !value.is_null() => return Ok(value),

@@ -80,14 +80,11 @@ impl Query {
     }
 
     /// The traces that the page of a search lists: the same parameters, asked of the API.
-    ///
-    /// # Panics
-    /// If the link leads to no search of this Jaeger.
     pub async fn searched(&self, link: &str) -> Result<Vec<Trace>> {
-        let parameters = link.strip_prefix(&format!("{}/search?", self.url));
-        let parameters = parameters.expect("a link to a search of this Jaeger");
-        let asked = Url::parse(&format!("{}/api/traces?{parameters}", self.url));
-        let data = self.get(asked.expect("a link is a URL")).await?;
+        let link = Url::parse(link).map_err(|error| Error::failed(link, error))?;
+        let mut asked = self.page("/api/traces", &[]);
+        asked.set_query(link.query());
+        let data = self.get(asked).await?;
         Ok(data.as_array().into_iter().flatten().map(trace).collect())
     }
 
