@@ -18,6 +18,36 @@
 //! The driver's connection is genuine from its first query on. Before that, TLS and the login are
 //! this library's: where the database asks for SCRAM or MD5, the Authenticator answers, and this
 //! library verifies that the database knew the password as well.
+//!
+//! # Spans
+//! While [instrumented](crate::opentelemetry::instrument), each operation of a [`Client`] is one
+//! span, with the text and the operation of its statement:
+//!
+//! | what is run | operation | until |
+//! |---|---|---|
+//! | a text, a prepared statement, a [`Portal`] | the statement's | its last answer |
+//! | `prepare`, `bind` | `PREPARE`, `BIND` | its last answer |
+//! | [`RowStream`], [`SimpleQueryStream`], [`CopyOutStream`] | the statement's | it is exhausted or dropped |
+//! | [`CopyInSink`] | `COPY` | it is finished |
+//! | several statements by `batch_execute` or `simple_query` | `BATCH`, and what they have in common | their last answer |
+//! | [`Transaction`] | `START TRANSACTION`, `COMMIT`, … | its last answer |
+//! | a transaction that is dropped | `ROLLBACK` | it is sent |
+//!
+//! `db.response.returned_rows`, [if it is wanted](crate::opentelemetry::Instrumentation::returned_rows),
+//! counts the rows that were received: of `execute`, which only says how many are affected, of a
+//! batch and of a copy there are none.
+//!
+//! The `error.type` of an operation that failed is the SQLSTATE if the database said no, and else
+//! one of these:
+//!
+//! | `error.type` | why |
+//! |---|---|
+//! | `cancelled` | its future was dropped before the end, or a copy was not finished |
+//! | `closed`, `io` | the connection is gone |
+//! | `parameters`, `to_sql` | the parameters are not those of the statement, or one is of another type |
+//! | `row_count`, `column_count`, `from_sql` | more or fewer came back than was asked for, or a value of another type |
+//! | `encode`, `parse`, `unexpected_message` | what was to be sent or was received is not of the protocol |
+//! | `_OTHER` | the driver says something new |
 
 pub mod binary_copy;
 mod cancel;
