@@ -27,6 +27,7 @@
 //! | [`client`] | [`AuthClient`]: the Authenticator's address, TLS, the session that proves who this is |
 //! | `postgres` | connections, and a connector for pools |
 //! | [`opentelemetry`] | a span for each query and connect, and where they go |
+//! | [`tracing`] | who, where and what on the lines of applications that log with `tracing` |
 //! | [`attribution`] | what this application runs on |
 //! | [`identity`] | proofs of identity and their verification |
 //! | [`wire`] | the databases' authentication, computed: no IO |
@@ -39,7 +40,8 @@
 //! | `aws-config` | the AWS SDK's credential chain, profiles, roles assumed through STS |
 //! | `resource` | attribution as an `opentelemetry_sdk` `Resource` |
 //! | `otlp` | a pipeline to Jaeger or any collector, by OTLP over gRPC |
-//! | `tracing-opentelemetry` | parents of query spans from `tracing` where its contexts are not active |
+//! | `tracing` | attribution and ids of traces on log lines, for subscribers of `tracing-subscriber` |
+//! | `tracing-opentelemetry` | parents of query spans, and ids on lines, from `tracing` where its contexts are not active |
 //! | `authenticator` | the Authenticator as a library |
 //! | `dev` | `approzium serve --dev`; leave it out of production builds |
 //! | `cli` | the binary `approzium` |

@@ -21,7 +21,10 @@ static PROCESS: LazyLock<Process> = LazyLock::new(Process::default);
 ///
 /// The identity is the default client's; without one, it is what all clients have in common. A
 /// snapshot, made anew only when more is known: it waits for nobody.
-#[expect(dead_code, reason = "to be asked by lines and by spans of others")]
+#[cfg_attr(
+    not(feature = "tracing"),
+    allow(dead_code, reason = "only lines and spans of others ask")
+)]
 pub(crate) fn process_attribution() -> Arc<Vec<KeyValue>> {
     PROCESS.attribution(place())
 }

@@ -22,3 +22,4 @@ mod opentelemetry;
 mod postgres;
 mod rejections;
 mod thread;
+mod tracing;

@@ -1,7 +1,7 @@
 //! One thread through everything: an application in a process of its own, the Authenticator's
 //! binary, a PostgreSQL with SCRAM over TLS, and a Jaeger that is asked who ran what.
 
-mod application;
+pub(crate) mod application;
 mod attributes;
 mod collectors;
 mod links;
@@ -19,19 +19,21 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const USER: &str = "shop";
 const DATABASE: &str = "shop";
 /// Known to the database and the Authenticator alone.
-const PASSWORD: &str = "canary-5f2b8c9e-correct-horse";
+pub(crate) const PASSWORD: &str = "canary-5f2b8c9e-correct-horse";
 
 /// The database, the Authenticator, and where their applications' spans and its own go.
-struct House {
+pub(crate) struct House {
     // The Authenticator goes before the database: fields are dropped in order.
     authenticator: Authenticator,
     postgres: Postgres,
     folder: tempfile::TempDir,
-    otlp_endpoint: String,
+    otlp_endpoint: Option<String>,
 }
 
 impl House {
-    async fn open(otlp_endpoint: &str) -> Result<Self> {
+    /// `otlp_endpoint`: none, and spans go nowhere.
+    pub(crate) async fn open<'a>(otlp_endpoint: impl Into<Option<&'a str>>) -> Result<Self> {
+        let otlp_endpoint = otlp_endpoint.into();
         let postgres = Postgres::builder()
             .rule(Rule::host_ssl(USER, Method::ScramSha256).database(DATABASE))
             .start()
@@ -50,30 +52,38 @@ impl House {
         };
         let program = Path::new(env!("CARGO_BIN_EXE_approzium"));
         Ok(House {
-            authenticator: Authenticator::start(program, &[record], Some(otlp_endpoint)).await?,
+            authenticator: Authenticator::start(program, &[record], otlp_endpoint).await?,
             postgres,
             folder: tempfile::tempdir().unwrap(),
-            otlp_endpoint: otlp_endpoint.to_owned(),
+            otlp_endpoint: otlp_endpoint.map(str::to_owned),
         })
     }
 
     /// Runs an application as a pod would, in nothing but the environment that its manifest gives,
     /// to its end.
     async fn run(&self, pod: &Pod) {
-        let mut command = Command::new(std::env::current_exe().unwrap());
         let test = format!("{}::{}", application::PATH, pod.application);
-        command.args(["--ignored", "--exact", "--nocapture", &test]);
+        self.run_test(&test, pod).await;
+    }
+
+    /// The same with another test as the application; returns what it wrote.
+    pub(crate) async fn run_test(&self, test: &str, pod: &Pod) -> String {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", "--nocapture", test]);
         self.dress(&mut command, pod);
-        let log = self.folder.path().join(format!("{}.log", pod.name));
+        let log = self.folder.path().join(format!("{}-{test}.log", pod.name));
         let mut process = Process::start(pod.name, &mut command, Stop::Terminate, &log, None)
             .expect("this test's own program");
         let status = process.finish(PATIENCE).await.expect("an end");
         let said = process.log();
         assert!(status.success() && said.contains("1 passed"), "{said}");
+        said
     }
 
     /// Nothing but what the manifest of the pod gives.
     fn dress(&self, command: &mut Command, pod: &Pod) {
+        let endpoint = self.otlp_endpoint.iter();
+        let endpoint = endpoint.map(|url| ("OTEL_EXPORTER_OTLP_ENDPOINT", url));
         command
             .env_clear()
             .env("HOME", self.folder.path())
@@ -81,12 +91,20 @@ impl House {
             .envs(self.authenticator.environment())
             .env("AWS_PROFILE", pod.role)
             .env("OTEL_SERVICE_NAME", application::SERVICE)
-            .env("OTEL_EXPORTER_OTLP_ENDPOINT", &self.otlp_endpoint)
+            .envs(endpoint)
             .env("OTEL_RESOURCE_ATTRIBUTES", "service.version=1.2.3")
             .env("K8S_CLUSTER_NAME", "eu")
             .env("K8S_NAMESPACE_NAME", application::NAMESPACE)
             .env("K8S_POD_NAME", pod.name)
             .env("K8S_POD_UID", pod.uid);
+    }
+
+    /// What an application of this role must not show.
+    pub(crate) fn secrets(&self, role: &str) -> Vec<String> {
+        let credentials = self.authenticator.credentials(role).unwrap();
+        let mut secrets = vec![PASSWORD.to_owned(), credentials.secret_access_key];
+        secrets.extend(credentials.session_token);
+        secrets
     }
 
     fn connection_string(&self) -> String {

@@ -21,17 +21,17 @@ use super::PATIENCE;
 /// Where the tests below are.
 pub(super) const PATH: &str = "thread::application";
 pub(super) const SERVICE: &str = "shop";
-pub(super) const NAMESPACE: &str = "production";
+pub(crate) const NAMESPACE: &str = "production";
 
 /// A pod, what runs in it, and under which role.
-pub(super) struct Pod {
-    pub(super) application: &'static str,
-    pub(super) role: &'static str,
-    pub(super) name: &'static str,
-    pub(super) uid: &'static str,
+pub(crate) struct Pod {
+    pub(crate) application: &'static str,
+    pub(crate) role: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) uid: &'static str,
 }
 
-pub(super) const CHECKOUT: Pod = Pod {
+pub(crate) const CHECKOUT: Pod = Pod {
     application: "checkout",
     role: "checkout",
     name: "checkout-6d9f7c5b8-x2vqp",
