@@ -148,6 +148,10 @@ async fn chromium_shows_what_is_on_this_machine_and_goes_nowhere_else() {
     let elsewhere = chromium.open("http://elsewhere.example/").await;
     let error = elsewhere.unwrap_err().to_string();
     assert!(error.contains("ERR_NAME_NOT_RESOLVED"), "{error}");
+
+    let folder = chromium.folder().to_owned();
+    drop(chromium);
+    assert!(!folder.exists());
 }
 
 fn now() -> String {

@@ -49,9 +49,8 @@ const FLAGS: [&str; 18] = [
 
 /// A running Chromium. It stops when the value is dropped.
 pub struct Chromium {
-    // Stops before its folder goes: fields are dropped in order.
-    _browser: Process,
-    _folder: tempfile::TempDir,
+    browser: Process,
+    folder: tempfile::TempDir,
     devtools: DevTools,
     session: String,
 }
@@ -81,13 +80,18 @@ impl Chromium {
         let attach = json!({"targetId": page["targetId"], "flatten": true});
         let session = devtools.call(None, "Target.attachToTarget", attach).await?;
         let mut chromium = Chromium {
-            _browser: browser,
-            _folder: folder,
+            browser,
+            folder,
             devtools,
             session: session["sessionId"].as_str().unwrap_or("").to_owned(),
         };
         chromium.resize(1400, 2000).await?;
         Ok(chromium)
+    }
+
+    /// Where all that it keeps is, until it stops.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Goes to an address, and waits until that has loaded. What scripts still do there is for
@@ -164,6 +168,20 @@ impl Chromium {
         self.devtools
             .call(Some(&self.session), method, parameters)
             .await
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        self.browser.stop();
+        // Its own children end a moment after it, and write to the last.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while std::fs::remove_dir_all(self.folder.path()).is_err()
+            && self.folder.path().exists()
+            && Instant::now() < deadline
+        {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
