@@ -77,8 +77,6 @@ async fn run(options: &Options) -> Result<()> {
         "identities  approzium serve --dev at {}",
         authenticator.address()
     );
-    let audit_log = authenticator.log_path();
-    println!("audit log   {}", audit_log.display());
     println!("shop        three pods, one database user, no password\n");
     let cluster = Cluster {
         postgres: &postgres,
@@ -98,13 +96,13 @@ async fn run(options: &Options) -> Result<()> {
             return Err(Error::Missing(traces.description()));
         }
         print!("{}", report::trees(&seen));
-        print!("{}", report::audit(&seen, &audit_log));
-        println!("\n{}", traces.description());
+        println!("{}", report::audit(&seen, &authenticator.log()));
+        println!("{}", traces.description());
         return Ok(());
     };
     let links = Links::all(&cluster, query.url()).await?;
     print!("{}", report::links(query, &links, &seen));
-    println!("{}", report::audit(&seen, &audit_log));
+    println!("{}", report::audit(&seen, &authenticator.log()));
     if options.check {
         let wrong = check::check(query, &links, &seen).await;
         if wrong.is_empty() {
@@ -120,6 +118,8 @@ async fn run(options: &Options) -> Result<()> {
     } else if let Some(folder) = &options.screenshots {
         return screenshots::take(query, &links, &seen, folder).await;
     }
+    let audit_log = authenticator.log_path();
+    println!("The audit log is {}.", audit_log.display());
     println!("Ctrl-C ends everything.");
     std::future::pending().await
 }

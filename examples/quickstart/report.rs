@@ -1,7 +1,5 @@
 //! What one sees: a table, and links to look further.
 
-use std::path::Path;
-
 use approzium_peers::jaeger::{Query, Span, Trace};
 
 use crate::{
@@ -103,13 +101,16 @@ pub(crate) fn links(query: &Query, links: &[Links], seen: &[Seen]) -> String {
     )
 }
 
-/// Where it stands why the connect was denied, which its caller was not told.
-pub(crate) fn audit(seen: &[Seen], audit_log: &Path) -> String {
+/// Why the connect was denied, which its caller was not told: the Authenticator's audit line.
+pub(crate) fn audit(seen: &[Seen], log: &str) -> String {
     let denied = step(seen, DENIED).and_then(Seen::main_span);
     let request = denied.and_then(|span| span.tag("approzium.request_id"));
-    let request = request.unwrap_or_default();
-    let log = audit_log.display();
-    format!("Why it was denied, while this runs:\ngrep {request} {log}\n")
+    let line = log
+        .lines()
+        .filter_map(|line| line.split_once("approzium::audit: decision "))
+        .find(|(_, decision)| request.is_some_and(|request| decision.contains(request)));
+    let (_, decision) = line.unwrap_or_default();
+    format!("Why it was denied, in the Authenticator's audit log:\n{decision}\n")
 }
 
 fn step<'a>(seen: &'a [Seen], name: &str) -> Option<&'a Seen> {
