@@ -15,7 +15,11 @@ use ::opentelemetry::{
     trace::{Span, SpanBuilder, TraceContextExt, Tracer, TracerProvider},
 };
 
-use super::{attributes, metrics::Instruments};
+use super::{
+    attributes,
+    metrics::Instruments,
+    semconv::{add_old_names, wants_old_names},
+};
 
 /// Whether [`CURRENT`] holds: what everything costs while it does not is this load.
 static ENABLED: AtomicBool = AtomicBool::new(false);
@@ -185,7 +189,10 @@ impl Instrumentation {
     }
 
     /// Begins a span.
-    pub(super) fn begin(&self, builder: SpanBuilder, parent: &Context) -> BoxedSpan {
+    pub(super) fn begin(&self, mut builder: SpanBuilder, parent: &Context) -> BoxedSpan {
+        if let Some(attributes) = builder.attributes.as_mut().filter(|_| wants_old_names()) {
+            add_old_names(attributes);
+        }
         if let Some(tracer) = &self.tracer {
             return tracer.build_with_context(builder, parent);
         }

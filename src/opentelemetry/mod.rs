@@ -25,14 +25,44 @@
 //! # Where spans go
 //! To the global `TracerProvider`, looked up for each operation: one that the application installs
 //! later just works. An application that uses `tracing-opentelemetry` must install its provider
-//! globally as well (`opentelemetry::global::set_tracer_provider`). With the feature `otlp`, the
-//! module `otlp` builds a pipeline ready for Jaeger or any collector.
+//! globally as well (`opentelemetry::global::set_tracer_provider`), or hand it over:
+//!
+//! ```
+//! use approzium::opentelemetry::{Instrumentation, instrument_with};
+//!
+//! # let provider = opentelemetry_sdk::trace::SdkTracerProvider::default();
+//! instrument_with(Instrumentation::new().tracer_provider(provider.clone()));
+//! ```
+//! One that forgot is told once, in the log: its spans are recorded, and queries make none. A
+//! library, or a test that runs beside others, instruments
+//! [its own client](crate::client::AuthClientBuilder::instrumentation) alone. With the feature
+//! `otlp`, the module `otlp` builds a pipeline ready for Jaeger or any collector. It counts the spans
+//! that it had to drop (`Pipeline::dropped_spans`, and the metrics `otel.sdk.…`); another provider's
+//! are counted by its own processor, the SDK's in one line of its log.
+//!
+//! What is [measured](metrics) goes to the global `MeterProvider` in the same way.
 //!
 //! # Parents
 //! The parent is taken when a query's future is first polled: the current OpenTelemetry context if
 //! it has an active span, else (feature `tracing-opentelemetry`) the current `tracing` span's. This
 //! library makes no `tracing` spans of its own, so nothing is exported twice. A *global* filter such
 //! as `RUST_LOG=warn` removes the callers' spans, and queries become roots: filter per layer.
+//!
+//! What is certain only that nobody knows it is said: a query that went past
+//! [`Client`](crate::postgres::Client), whose caller cannot be told, is a root with
+//! `approzium.parent=unknown`.
+//!
+//! # What a query's span says
+//! Its name is the operation and the first table, never a literal. Its text is as the application
+//! wrote it if it has parameters; in any other text each literal is replaced by `?`, and comments are
+//! left out. [`QueryText::Off`] leaves the text out, [`Instrumentation::returned_rows`] adds how many
+//! rows came back. A query that failed has `error.type` (the SQLSTATE, or a word of a closed list)
+//! and the database's message where that cannot quote a value; one whose future was dropped has
+//! `error.type=cancelled`.
+//!
+//! The names are those of the stable conventions. `OTEL_SEMCONV_STABILITY_OPT_IN=database/dup`, read
+//! once, adds the older ones (`db.system`, `db.name`, `db.operation`, `db.sql.table`, `db.statement`,
+//! `net.peer.name`, `net.peer.port`), for dashboards that still ask for them.
 //!
 //! # Connecting
 //! The span `connect <server>` has the children `dial`, `tls`, `session`, `challenge` and
@@ -55,6 +85,7 @@ mod orphans;
 pub mod otlp;
 pub(crate) mod propagation;
 mod query;
+mod semconv;
 #[cfg(feature = "authenticator")]
 pub(crate) mod server;
 pub(crate) mod sql;

@@ -1,8 +1,12 @@
 //! Spans of queries and connects, on a real PostgreSQL and in a real Jaeger.
 
 pub(crate) mod fixture;
+mod instrumentation;
 mod jaeger;
+pub(crate) mod meters;
+mod metrics;
 mod parents;
+mod semconv;
 mod surface;
 
 use std::{

@@ -52,35 +52,34 @@ fn read(text: &str, may_have_parameters: bool) -> Description {
     let looked_at = prefix(text, LOOKED_AT);
     let mut whole = looked_at.len() == text.len();
     let mut scanner = Scanner::new();
-    let mut sanitised = Shown::default();
+    let mut sanitised = Sanitised::new(looked_at);
     let mut parameters = false;
     for token in Lexer::new(looked_at) {
         match token.kind {
-            Kind::Comment => sanitised.push(" "),
-            Kind::Literal => sanitised.push("?"),
+            Kind::Comment => sanitised.replace(" "),
+            Kind::Literal => sanitised.replace("?"),
             // Behind it, what is a literal and what is not cannot be told.
             Kind::AmbiguousLiteral => {
-                sanitised.push("?");
+                sanitised.replace("?");
                 whole = false;
                 break;
             }
-            _ => sanitised.push(token.text),
+            _ => sanitised.keep(token.text),
         }
         parameters |= may_have_parameters && token.kind == Kind::Parameter;
         scanner.token(token);
     }
     let found = scanner.finish(whole);
-    let shown = if parameters && whole {
-        Shown::of(text)
-    } else {
-        sanitised
+    let shown = match parameters && whole {
+        true => text,
+        false => sanitised.text(),
     };
     Description {
         operation: found.operation.map(Arc::from),
         table: found.table.map(Arc::from),
         single_table: found.single_table,
         statements: found.statements,
-        text: Some(Arc::from(shown.finish(whole))),
+        text: Some(cut(shown, whole)),
     }
 }
 
@@ -159,35 +158,55 @@ fn shared(key: &'static str, value: &Arc<str>) -> KeyValue {
     KeyValue::new(key, Value::from(Arc::clone(value)))
 }
 
-/// A text that is cut off when it becomes too long.
-#[derive(Debug, Default)]
-struct Shown {
-    text: String,
-    cut: bool,
+/// A text of which some is replaced, copied from the first replacement on.
+#[derive(Debug)]
+struct Sanitised<'a> {
+    text: &'a str,
+    /// How much of it is as it was, while nothing is replaced.
+    kept: usize,
+    replaced: Option<String>,
 }
 
-impl Shown {
-    fn of(text: &str) -> Self {
-        let mut shown = Shown::default();
-        shown.push(text);
-        shown
+impl<'a> Sanitised<'a> {
+    fn new(text: &'a str) -> Self {
+        Sanitised {
+            text,
+            kept: 0,
+            replaced: None,
+        }
     }
 
-    fn push(&mut self, piece: &str) {
-        if self.cut {
-            return;
+    fn keep(&mut self, piece: &str) {
+        match &mut self.replaced {
+            None => self.kept += piece.len(),
+            // More than is shown need not be copied, but for one character that says so.
+            Some(replaced) if replaced.len() > SHOWN => {}
+            Some(replaced) => replaced.push_str(piece),
         }
-        let room = SHOWN - self.text.len();
-        let fits = prefix(piece, room);
-        self.text.push_str(fits);
-        self.cut = fits.len() < piece.len();
     }
 
-    fn finish(mut self, whole: bool) -> String {
-        if self.cut || !whole {
-            self.text.push('…');
+    fn replace(&mut self, by: &str) {
+        let beginning = || prefix(self.text, self.kept).to_owned();
+        let replaced = self.replaced.get_or_insert_with(beginning);
+        if replaced.len() <= SHOWN {
+            replaced.push_str(by);
         }
-        self.text
+    }
+
+    fn text(&self) -> &str {
+        match &self.replaced {
+            Some(replaced) => replaced,
+            None => prefix(self.text, self.kept),
+        }
+    }
+}
+
+/// As much of the text as is shown, with a sign if that, or what was looked at, is not all.
+fn cut(text: &str, whole: bool) -> Arc<str> {
+    let shown = prefix(text, SHOWN);
+    match whole && shown.len() == text.len() {
+        true => Arc::from(shown),
+        false => Arc::from(format!("{shown}…")),
     }
 }
 

@@ -6,6 +6,7 @@ mod connector;
 mod hostile;
 mod hosts;
 mod matrix;
+mod metrics;
 mod refusals;
 mod spans;
 mod tls;
