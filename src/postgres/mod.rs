@@ -34,8 +34,8 @@
 //! | a transaction that is dropped | `ROLLBACK` | it is sent |
 //!
 //! `db.response.returned_rows`, [if it is wanted](crate::opentelemetry::Instrumentation::returned_rows),
-//! counts the rows that were received: of `execute`, which only says how many are affected, of a
-//! batch and of a copy there are none.
+//! counts the rows that were received: of `execute`, which only says how many are affected, of
+//! `batch_execute` and of a copy there are none.
 //!
 //! The `error.type` of an operation that failed is the SQLSTATE if the database said no, and else
 //! one of these:
