@@ -5,7 +5,8 @@
 //! query's does, and the provider is the global one. A prepared statement's text is known, any other
 //! is looked through each time. Printed are microseconds (the goal is at most 1.5 over the tracer's
 //! own), the same where the sampler takes nothing, and what is left of it when nothing is
-//! instrumented. `APPROZIUM_BENCH_SECONDS` sets how long it takes; the default is 20.
+//! instrumented, without a subscriber of `tracing` and with one. `APPROZIUM_BENCH_SECONDS` sets how
+//! long it takes; the default is 20.
 
 #![allow(
     missing_docs,
@@ -66,26 +67,31 @@ async fn main() {
     let server = common::server().await;
     server.sql(TABLE).await.unwrap();
     let client = common::wrapped(&server).await;
-    let third = common::running_time() / 3;
+    let fourth = common::running_time() / 4;
 
-    let sampled = spans(&client, Sampler::AlwaysOn, third).await;
+    let sampled = spans(&client, Sampler::AlwaysOn, fourth).await;
     println!("sampled, {} turns of {TURN} spans:", sampled.count());
     print(&sampled);
-    let unsampled = spans(&client, Sampler::AlwaysOff, third).await;
+    let unsampled = spans(&client, Sampler::AlwaysOff, fourth).await;
     println!("sampled out, {} turns of {TURN} spans:", unsampled.count());
     print(&unsampled);
 
     uninstrument();
-    let off: Turns<1> = Turns::take(third, async |_| {
+    println!("not instrumented:");
+    println!("  no subscriber {:.4} µs", off(&client, fourth).await);
+    // It is told of queries that fail, so that all have to be known.
+    tracing_subscriber::fmt().with_writer(std::io::sink).init();
+    println!("  lines at INFO {:.4} µs", off(&client, fourth).await);
+}
+
+async fn off(client: &Client, running: Duration) -> f64 {
+    let turns: Turns<1> = Turns::take(running, async |_| {
         for _ in 0..TURN {
             client.__span(black_box(TEXT));
         }
     })
     .await;
-    println!(
-        "not instrumented:       {:.4} µs",
-        off.microseconds(0, TURN)
-    );
+    turns.microseconds(0, TURN)
 }
 
 async fn spans(client: &Client, sampler: Sampler, running: Duration) -> Turns<3> {

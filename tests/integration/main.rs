@@ -18,6 +18,7 @@ mod collectors;
 mod dashboards;
 mod dev_mode;
 mod identity;
+mod matrix;
 mod opentelemetry;
 mod postgres;
 mod rejections;

@@ -26,7 +26,7 @@ use opentelemetry_sdk::{
     trace::{BatchConfigBuilder, BatchSpanProcessor, Span, SpanData, SpanExporter, SpanProcessor},
 };
 
-use crate::opentelemetry::attributes as key;
+use crate::opentelemetry::{attributes as key, instrumentation::scope};
 
 /// Batches of the SDK's defaults, which its `OTEL_BSP_…` variables change, and their counts.
 pub(super) fn batches<E: SpanExporter + 'static>(exporter: E) -> (Bounded, Arc<Counts>) {
@@ -139,7 +139,7 @@ impl Counts {
 
     /// Tells the metrics, and once the log, on the thread of the exports, which nobody waits for.
     fn report(&self, spans: usize, result: &OTelSdkResult) {
-        let meter = global::meter("approzium");
+        let meter = global::meter_with_scope(scope());
         let mut exporter = self.component("otlp_grpc_span_exporter");
         exporter.extend(result.as_ref().err().map(error_type));
         meter
