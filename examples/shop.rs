@@ -22,11 +22,20 @@ use opentelemetry::{
     Context, global,
     trace::{FutureExt, SpanKind, Status, TraceContextExt, Tracer},
 };
+use tracing_subscriber::{
+    Layer, filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 #[tokio::main]
 async fn main() -> Result {
+    // On each line that is logged: who, where, and in which trace.
+    let lines = fmt::layer()
+        .json()
+        .map_event_format(approzium::tracing::attributed)
+        .with_filter(LevelFilter::WARN);
+    tracing_subscriber::registry().with(lines).init();
     let pipeline = approzium::opentelemetry::otlp::pipeline().build().await?;
     pipeline.set_global();
     approzium::opentelemetry::instrument();

@@ -119,7 +119,8 @@ async fn run(options: &Options) -> Result<()> {
         return screenshots::take(query, &links, &seen, folder).await;
     }
     let audit_log = authenticator.log_path();
-    println!("The audit log is {}.", audit_log.display());
+    println!("logs        {}", audit_log.display());
+    println!("            {}/*.log", folder.path().display());
     println!("Ctrl-C ends everything.");
     std::future::pending().await
 }
