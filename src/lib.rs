@@ -80,7 +80,8 @@ pub mod wire;
     doctest,
     feature = "aws-config",
     feature = "otlp",
-    feature = "postgres"
+    feature = "postgres",
+    feature = "tracing"
 ))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -29,11 +29,9 @@ pub(super) use text::Style;
 /// who this process is, where it runs, and which trace the line belongs to:
 ///
 /// ```
-/// use tracing_subscriber::{fmt, layer::SubscriberExt, util::SubscriberInitExt};
+/// use approzium::tracing::attributed;
 ///
-/// tracing_subscriber::registry()
-///     .with(fmt::layer().json().map_event_format(approzium::tracing::attributed))
-///     .init();
+/// tracing_subscriber::fmt().json().map_event_format(attributed).init();
 /// tracing::info!(order = 7, "placed");
 /// ```
 /// ```json
@@ -49,11 +47,14 @@ pub(super) use text::Style;
 /// | key | what | since |
 /// |---|---|---|
 /// | `approzium.iam_arn`, `approzium.iam_role` | who the process is: the identity of the [default client](crate::default_auth_client), else what all its clients have in common | an Authenticator has verified it |
-/// | `approzium.k8s.…`, `approzium.ecs.…`, `approzium.ec2.…` | the pod, task or instance | it is [known](crate::attribution) |
+/// | `approzium.k8s.…`, `approzium.ecs.…`, `approzium.ec2.…` | the pod, task or instance | it is [known](crate::attribution), for which the first line asks |
 /// | `trace_id`, `span_id` | the active OpenTelemetry span; with the feature `tracing-opentelemetry` also one that is not activated, if the subscriber is the process's default | the span has begun |
 ///
 /// What an event says itself under one of these names holds instead: the event
 /// [`approzium::query`](crate::tracing) names the identity of its connection and the query's own span.
+///
+/// A `tracing` span that is not activated begins in OpenTelemetry with its first line: whoever gives
+/// it a parent, does it before.
 ///
 /// It is to be applied last: what comes out of it is a format that has no more settings. Whether
 /// there are colours is up to the layer's `with_ansi`.

@@ -3,6 +3,7 @@
 //! Each application is a test of this binary, run once more in a process of its own: who a process
 //! is, and its subscriber, are the process's.
 
+mod events;
 mod layers;
 mod lines;
 mod output;
