@@ -38,7 +38,7 @@
 //! |---|---|
 //! | `postgres` (default) | PostgreSQL through tokio-postgres |
 //! | `aws-config` | the AWS SDK's credential chain, profiles, roles assumed through STS |
-//! | `resource` | attribution as an `opentelemetry_sdk` `Resource` |
+//! | `resource` | attribution as an `opentelemetry_sdk` `Resource`, and on the database spans of others |
 //! | `otlp` | a pipeline to Jaeger or any collector, by OTLP over gRPC |
 //! | `tracing` | attribution and ids of traces on log lines, for subscribers of `tracing-subscriber` |
 //! | `tracing-opentelemetry` | parents of query spans, and ids on lines, from `tracing` where its contexts are not active |

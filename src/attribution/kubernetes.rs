@@ -132,7 +132,7 @@ fn take_eks(machine: &Machine, findings: &Findings) {
 }
 
 /// One key of `OTEL_RESOURCE_ATTRIBUTES`: `key=value,key=value`, values percent-encoded.
-fn resource_attribute(list: &str, key: &str) -> Option<String> {
+pub(crate) fn resource_attribute(list: &str, key: &str) -> Option<String> {
     let value = list.split(',').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         (name.trim() == key).then_some(value.trim())

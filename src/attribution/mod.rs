@@ -62,6 +62,8 @@ mod report;
 #[cfg(feature = "aws-config")]
 mod sts;
 
+pub(crate) use kubernetes::resource_attribute;
+
 pub use collector::{Collector, CollectorBuilder, DEFAULT_BUDGET};
 pub use report::{Attribution, Iam, Place, Probe};
 

@@ -8,6 +8,9 @@
 pub(super) const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
 
 pub(super) const DB_SYSTEM_NAME: &str = "db.system.name";
+/// Of the older conventions.
+#[cfg(feature = "resource")]
+pub(super) const DB_SYSTEM: &str = "db.system";
 pub(super) const DB_NAMESPACE: &str = "db.namespace";
 pub(super) const DB_OPERATION_NAME: &str = "db.operation.name";
 pub(super) const DB_OPERATION_BATCH_SIZE: &str = "db.operation.batch.size";

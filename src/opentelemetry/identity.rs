@@ -22,7 +22,7 @@ static PROCESS: LazyLock<Process> = LazyLock::new(Process::default);
 /// The identity is the default client's; without one, it is what all clients have in common. A
 /// snapshot, made anew only when more is known: it waits for nobody.
 #[cfg_attr(
-    not(feature = "tracing"),
+    not(any(feature = "resource", feature = "tracing")),
     allow(dead_code, reason = "only lines and spans of others ask")
 )]
 pub(crate) fn process_attribution() -> Arc<Vec<KeyValue>> {

@@ -64,6 +64,14 @@
 //! once, adds the older ones (`db.system`, `db.name`, `db.operation`, `db.sql.table`, `db.statement`,
 //! `net.peer.name`, `net.peer.port`), for dashboards that still ask for them.
 //!
+//! # Spans of others
+//! Database spans that other instrumentation makes get this process's attribution by the span
+//! processor `span_processor` (feature `resource`); the pipeline of `otlp` has it already.
+//!
+//! # Seen from the database
+//! Sessions are [named](crate::postgres::Config::application_name) after the service, the role and
+//! the place. With [`Instrumentation::sqlcommenter`] texts also name the trace.
+//!
 //! # Connecting
 //! The span `connect <server>` has the children `dial`, `tls`, `session`, `challenge` and
 //! `database`, and its trace goes on inside the Authenticator.
@@ -74,6 +82,7 @@
 )]
 
 mod attributes;
+mod comment;
 mod connect;
 mod connection;
 pub(crate) mod identity;
@@ -83,11 +92,14 @@ mod orphans;
 #[cfg(feature = "otlp")]
 #[cfg_attr(docsrs, doc(cfg(feature = "otlp")))]
 pub mod otlp;
+#[cfg(feature = "resource")]
+mod processor;
 pub(crate) mod propagation;
 mod query;
 mod semconv;
 #[cfg(feature = "authenticator")]
 pub(crate) mod server;
+mod service;
 pub(crate) mod sql;
 #[cfg(test)]
 mod testing;
@@ -97,7 +109,11 @@ use ::opentelemetry::Context;
 pub(crate) use connect::{ConnectSpan, Phase, PhaseSpan};
 pub(crate) use connection::{ConnectionInfo, Identity, Server};
 pub use instrumentation::{Instrumentation, QueryText, instrument, instrument_with, uninstrument};
+#[cfg(feature = "resource")]
+#[cfg_attr(docsrs, doc(cfg(feature = "resource")))]
+pub use processor::{Around, AttributionProcessor, span_processor};
 pub(crate) use query::{Failure, QuerySpan};
+pub(crate) use service::service_name;
 
 /// The context whose span becomes the parent of an operation that begins now.
 pub(crate) fn parent() -> Context {

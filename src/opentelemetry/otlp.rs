@@ -23,6 +23,9 @@
 //! forms, `OTEL_BSP_…`, `OTEL_TRACES_SAMPLER`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`.
 //! For `https`, the machine's own roots are trusted.
 //!
+//! Database spans that other instrumentation makes get this process's attribution on their way, as
+//! by [`span_processor`].
+//!
 //! A collector that is slow, dead or refusing never holds the application up: when the queue of the
 //! batches is full, or an export fails, spans are dropped. They are counted by
 //! [`Pipeline::dropped_spans`] and by the metrics that OpenTelemetry has for it,
@@ -44,6 +47,7 @@ use opentelemetry_sdk::{
 };
 use tonic::transport::{Certificate, ClientTlsConfig};
 
+use super::span_processor;
 use crate::{Error, Hop, Result, attribution, error::Kind};
 use counted::Counts;
 
@@ -103,7 +107,7 @@ impl PipelineBuilder {
         let (batches, counts) = counted::batches(exporter);
         let provider = SdkTracerProvider::builder()
             .with_resource(self.merged_resource().await)
-            .with_span_processor(batches)
+            .with_span_processor(span_processor().around(batches))
             .build();
         Ok(Pipeline { provider, counts })
     }

@@ -13,7 +13,7 @@ use ::opentelemetry::{
 };
 
 use super::{
-    attributes as key,
+    attributes as key, comment,
     connection::ConnectionInfo,
     instrumentation::{DEFAULTS, Instrumentation},
     orphans, parent,
@@ -96,6 +96,19 @@ impl QuerySpan {
             running.instrument(instrumentation, parent.as_ref());
         }
         QuerySpan(Some(running))
+    }
+
+    /// A text of the query as it is to be sent: with a comment, where that is wanted.
+    pub(crate) fn commented<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let commenting = self.0.as_ref().and_then(|running| {
+            let instrumented = running.instrumented.as_ref()?;
+            let wanted = instrumented.by.wants_sqlcommenter();
+            wanted.then(|| (instrumented.span.span_context(), &running.connection))
+        });
+        match commenting {
+            Some((span, connection)) => comment::commented(text, span, connection.attribution()),
+            None => Cow::Borrowed(text),
+        }
     }
 
     /// Whether anything is reported of the query.

@@ -151,9 +151,10 @@ impl Client {
     ///
     /// As [`tokio_postgres::Client::simple_query_raw`].
     pub async fn simple_query_raw(&self, query: &str) -> Result<SimpleQueryStream, Error> {
-        let messages = self.driver.simple_query_raw(query);
-        let query = self.spans.simple(query);
-        query.opened(messages, SimpleQueryStream::new).await
+        let operation = self.spans.simple(query);
+        let text = operation.commented(query);
+        let messages = self.driver.simple_query_raw(&text);
+        operation.opened(messages, SimpleQueryStream::new).await
     }
 }
 

@@ -32,6 +32,7 @@ use crate::{Error, Result};
 /// | `sslnegotiation` | `postgres`, `direct` | `postgres` |
 /// | `channel_binding` | `disable`, `prefer`, `require` | `prefer` |
 /// | `require_auth` | see [`RequireAuth`] | `scram-sha-256,md5` |
+/// | `fallback_application_name` | see [`application_name`](Self::application_name) | service, place and role |
 /// | `connect_timeout` | seconds for the whole connect, a day at most | 10 |
 ///
 /// `connect_timeout` covers everything from looking the name up to the end of the login. Where
@@ -61,6 +62,8 @@ pub struct Config {
     ssl_key: Option<PathBuf>,
     channel_binding: ChannelBinding,
     require_auth: RequireAuth,
+    /// `None`: what is known of the application.
+    fallback_application_name: Option<String>,
 }
 
 /// How far the database's TLS is trusted: libpq's `sslmode`.
@@ -113,6 +116,7 @@ impl Config {
             ssl_key: None,
             channel_binding: ChannelBinding::Prefer,
             require_auth: RequireAuth::default(),
+            fallback_application_name: None,
         }
     }
 
@@ -134,9 +138,31 @@ impl Config {
         self
     }
 
-    /// The `application_name` that the server logs.
+    /// The `application_name`, by which `pg_stat_activity` and the server's log show the session.
+    ///
+    /// Default: `PGAPPNAME`, then
+    /// [`fallback_application_name`](Self::fallback_application_name), then what this library knows
+    /// of the application, as `checkout@checkout-6d9f7c5b8-x2vqp (checkout)`: the service, the
+    /// pod, task or instance, and the IAM role. As with libpq, each of them also counts if it is
+    /// set to nothing; the session then has no name.
     pub fn application_name(&mut self, name: impl Into<String>) -> &mut Self {
         self.driver.application_name(name);
+        self
+    }
+
+    /// The name of sessions that were given none by
+    /// [`application_name`](Self::application_name) or `PGAPPNAME`; empty: none at all.
+    ///
+    /// Default: `service@place (role)`, as far as it is known when a connection logs in, which
+    /// waits for none of it: the service from the resource of the
+    /// [`otlp`](crate::opentelemetry) pipeline or the span processor, else `OTEL_SERVICE_NAME`,
+    /// else `service.name` in `OTEL_RESOURCE_ATTRIBUTES`; the place once
+    /// [attribution](crate::attribution) has found it; the role once the Authenticator has verified
+    /// it, which for a process's first connection is later, or once attribution has found it. It is
+    /// printable ASCII of at most 63 bytes, as the server takes it. What is too long is cut and
+    /// marked with `~`, a place at its beginning, the others at their end.
+    pub fn fallback_application_name(&mut self, name: impl Into<String>) -> &mut Self {
+        self.fallback_application_name = Some(name.into());
         self
     }
 
@@ -262,6 +288,11 @@ impl Config {
     /// The database, if it is set.
     pub fn get_dbname(&self) -> Option<&str> {
         self.driver.get_dbname()
+    }
+
+    /// The name of sessions that were given none, if it is set.
+    pub fn get_fallback_application_name(&self) -> Option<&str> {
+        self.fallback_application_name.as_deref()
     }
 
     /// How far TLS is trusted.

@@ -19,6 +19,7 @@ use tokio_postgres::{
 };
 
 use super::{
+    application_name::ApplicationName,
     config::{Address, Config, Endpoint},
     failure,
     login::{Delegate, Login, Policy},
@@ -69,6 +70,7 @@ pub struct Connector {
 struct Shared {
     tls: TlsPolicy,
     policy: Policy,
+    name: ApplicationName,
     auth: AuthClient,
     timeout: Duration,
     driver: tokio_postgres::Config,
@@ -118,6 +120,7 @@ impl Connector {
             shared: Arc::new(Shared {
                 tls: TlsPolicy::read(config)?,
                 policy: Policy::of(config),
+                name: ApplicationName::of(config),
                 auth: auth.clone(),
                 timeout: config.get_connect_timeout(),
                 driver,
@@ -175,7 +178,8 @@ where
                 shared.policy,
                 Delegate::new(shared.auth.clone(), host.to_owned(), port, deadline),
                 self.denial.clone(),
-            ),
+            )
+            .named(shared.name.clone()),
         })
     }
 }

@@ -33,6 +33,7 @@ use self::{
     refusal::{broken, not_answered, not_scram, policy, refused, require, unsendable},
 };
 use super::{
+    application_name::ApplicationName,
     config::{Config, RequireAuth},
     connector::Denial,
     tls::Transport,
@@ -72,6 +73,8 @@ impl Policy {
 #[derive(Debug)]
 pub(super) struct Login {
     policy: Policy,
+    /// None: as the driver has it.
+    name: Option<ApplicationName>,
     delegate: Delegate,
     denial: Denial,
     /// Part of a connect whose span there is already; else the login is its own.
@@ -99,9 +102,18 @@ impl Login {
     pub(super) fn new(policy: Policy, delegate: Delegate, denial: Denial) -> Self {
         Login {
             policy,
+            name: None,
             delegate,
             denial,
             span: None,
+        }
+    }
+
+    /// What the session is called if the driver gives it no name.
+    pub(super) fn named(self, name: ApplicationName) -> Self {
+        Login {
+            name: Some(name),
+            ..self
         }
     }
 
@@ -109,7 +121,7 @@ impl Login {
         Login { span, ..self }
     }
 
-    /// Sends the driver's own StartupMessage, and goes on until the server is ready for queries.
+    /// Sends the driver's own StartupMessage, with a name if it has none, and goes on until the server is ready for queries.
     ///
     /// An ErrorResponse of the server's is not an error here: it is for the driver to read.
     /// Dropped, it tells the Authenticator that the login was given up.
@@ -123,10 +135,15 @@ impl Login {
     {
         let Login {
             policy,
+            name,
             delegate,
             denial,
             span,
         } = self;
+        let startup = match name {
+            Some(name) => name.give(startup, &delegate.auth()),
+            None => startup,
+        };
         // What the driver connects by itself, nobody else counts or has a span for.
         let counting = span.is_none().then(|| delegate.auth());
         let span = span.unwrap_or_else(|| delegate.start_span(&startup));

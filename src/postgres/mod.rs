@@ -49,6 +49,7 @@
 //! | `encode`, `parse`, `unexpected_message` | what was to be sent or was received is not of the protocol |
 //! | `_OTHER` | the driver says something new |
 
+mod application_name;
 pub mod binary_copy;
 mod cancel;
 mod client;

@@ -145,8 +145,10 @@ macro_rules! queries {
                 query: &str,
                 params: &[(&(dyn ToSql + Sync), Type)],
             ) -> Result<Vec<Row>, Error> {
-                let rows = self.driver.query_typed(query, params);
-                self.spans.text(query).returning(rows, Vec::len).await
+                let operation = self.spans.text(query);
+                let text = operation.commented(query);
+                let rows = self.driver.query_typed(&text, params);
+                operation.returning(rows, Vec::len).await
             }
 
             /// Runs a text with parameters of given types that returns exactly one row.
@@ -157,8 +159,10 @@ macro_rules! queries {
                 query: &str,
                 params: &[(&(dyn ToSql + Sync), Type)],
             ) -> Result<Row, Error> {
-                let row = self.driver.query_typed_one(query, params);
-                self.spans.text(query).returning(row, |_| 1).await
+                let operation = self.spans.text(query);
+                let text = operation.commented(query);
+                let row = self.driver.query_typed_one(&text, params);
+                operation.returning(row, |_| 1).await
             }
 
             /// Runs a text with parameters of given types that returns one row or none.
@@ -169,9 +173,10 @@ macro_rules! queries {
                 query: &str,
                 params: &[(&(dyn ToSql + Sync), Type)],
             ) -> Result<Option<Row>, Error> {
-                let row = self.driver.query_typed_opt(query, params);
-                let query = self.spans.text(query);
-                query.returning(row, |row| row.iter().count()).await
+                let operation = self.spans.text(query);
+                let text = operation.commented(query);
+                let row = self.driver.query_typed_opt(&text, params);
+                operation.returning(row, |row| row.iter().count()).await
             }
 
             /// Runs a text with parameters of given types and returns its rows as they come.
@@ -187,8 +192,10 @@ macro_rules! queries {
                 P: BorrowToSql,
                 I: IntoIterator<Item = (P, Type)>,
             {
-                let rows = self.driver.query_typed_raw(query, params);
-                self.spans.text(query).opened(rows, RowStream::new).await
+                let operation = self.spans.text(query);
+                let text = operation.commented(query);
+                let rows = self.driver.query_typed_raw(&text, params);
+                operation.opened(rows, RowStream::new).await
             }
 
             /// Runs a statement and returns the number of rows affected.
@@ -219,8 +226,9 @@ macro_rules! queries {
                 query: &str,
                 params: &[(&(dyn ToSql + Sync), Type)],
             ) -> Result<u64, Error> {
-                let affected = self.driver.execute_typed(query, params);
-                self.spans.text(query).traced(affected).await
+                let operation = self.spans.text(query);
+                let text = operation.commented(query);
+                operation.traced(self.driver.execute_typed(&text, params)).await
             }
 
             /// Runs a statement with parameters from an iterator and returns the number of rows
@@ -282,9 +290,11 @@ macro_rules! queries {
                 &self,
                 query: &str,
             ) -> Result<Vec<SimpleQueryMessage>, Error> {
-                let messages = self.driver.simple_query(query);
+                let operation = self.spans.simple(query);
+                let text = operation.commented(query);
+                let messages = self.driver.simple_query(&text);
                 let rows = |messages: &Vec<_>| messages.iter().filter(|one| is_row(one)).count();
-                self.spans.simple(query).returning(messages, rows).await
+                operation.returning(messages, rows).await
             }
 
             /// Runs statements by the simple protocol. They are one span, which says how many they
@@ -296,8 +306,9 @@ macro_rules! queries {
                 "db.batch_execute(\"CREATE TABLE a (id int); CREATE TABLE b (id int)\").await?;"
             )]
             pub async fn batch_execute(&self, query: &str) -> Result<(), Error> {
-                let done = self.driver.batch_execute(query);
-                self.spans.simple(query).traced(done).await
+                let operation = self.spans.simple(query);
+                let text = operation.commented(query);
+                operation.traced(self.driver.batch_execute(&text)).await
             }
 
             /// Prepares a statement. The span says so: its operation is `PREPARE`. The spans of its

@@ -2,7 +2,7 @@
 
 mod failure;
 
-use std::{future::Future, sync::Arc};
+use std::{borrow::Cow, future::Future, sync::Arc};
 
 use ::opentelemetry::Context;
 use tokio_postgres::{Error, Statement};
@@ -110,6 +110,12 @@ pub(super) struct Operation {
 }
 
 impl Operation {
+    /// A text of it as it is to be sent: with a comment that names its span, where that is wanted.
+    /// Not for what is prepared.
+    pub(super) fn commented<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.span.commented(text)
+    }
+
     /// Runs it to its end, and its span with it.
     pub(super) async fn traced<T>(
         self,

@@ -1,5 +1,6 @@
 //! Spans of queries and connects, on a real PostgreSQL and in a real Jaeger.
 
+mod comment;
 pub(crate) mod fixture;
 mod instrumentation;
 mod jaeger;

@@ -5,6 +5,7 @@ pub(crate) mod application;
 mod attributes;
 mod collectors;
 mod links;
+mod others;
 mod pages;
 mod spans;
 

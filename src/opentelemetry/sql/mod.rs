@@ -4,6 +4,7 @@
 //! In any other text literals are replaced by `?`, and comments go, since they may hold anything.
 //! A table is named only where that is certain.
 
+mod end;
 mod lexer;
 mod scanner;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::{borrow::Cow, sync::Arc};
 use ::opentelemetry::{KeyValue, Value};
 
 use super::attributes as key;
+pub(super) use end::end;
 use lexer::{Kind, Lexer};
 use scanner::Scanner;
 

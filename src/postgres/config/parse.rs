@@ -66,6 +66,9 @@ impl Config {
                     _ => return Err(invalid("channel_binding", "disable, prefer or require")),
                 }
             }
+            "fallback_application_name" => {
+                self.fallback_application_name = Some(value.to_owned());
+            }
             "require_auth" => self.require_auth = value.parse()?,
             _ => return Ok(false),
         }

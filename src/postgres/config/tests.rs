@@ -54,6 +54,21 @@ fn keys_of_libpq_are_taken_out_and_the_rest_is_the_drivers() {
 }
 
 #[test]
+fn a_fallback_for_the_name_may_be_empty() {
+    let fallback = |text| {
+        let config = parse(text);
+        config.get_fallback_application_name().map(str::to_owned)
+    };
+    assert_eq!(fallback("host=db"), None);
+    assert_eq!(
+        fallback("host=db fallback_application_name=me").as_deref(),
+        Some("me")
+    );
+    let none = fallback("postgres://db/?fallback_application_name=");
+    assert_eq!(none.as_deref(), Some(""));
+}
+
+#[test]
 fn urls_say_the_same() {
     let config = parse(
         "postgresql://o%27neil@a:1,[::1],c/d%20e?sslmode=require&sslrootcert=%2Fx%2Fca.pem\

@@ -18,6 +18,7 @@ use crate::{
     Hop, Result,
     opentelemetry::{ConnectSpan, ConnectionInfo, Identity},
     postgres::{
+        application_name::ApplicationName,
         cancel::{Canceller, DialledAddress},
         client::Client,
         config::Endpoint,
@@ -74,7 +75,8 @@ impl Attempt<'_> {
             host: self.endpoint.host.clone(),
             deadline,
             tracing: tracing.clone(),
-            login: Login::new(Policy::of(config), delegate, Denial::default()),
+            login: Login::new(Policy::of(config), delegate, Denial::default())
+                .named(ApplicationName::of(config)),
         };
         let session = timeout_at(deadline, self.drive(connect, deadline))
             .await

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{Error, Reader, frame::total_length};
 
@@ -118,6 +118,33 @@ impl StartupMessage {
     /// The whole packet, to be passed on.
     pub fn raw(&self) -> &Bytes {
         &self.raw
+    }
+
+    /// The same message with one more parameter.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`] for a NUL byte, [`Error::Length`] if it becomes too long, and
+    /// [`Error::Malformed`] for a parameter without a name or one that is there already.
+    pub fn with_parameter(&self, name: &str, value: &str) -> Result<Self, Error> {
+        if name.contains('\0') || value.contains('\0') {
+            return Err(Error::Unsendable("startup parameter"));
+        }
+        let parameters = self.raw.split_last().map_or(&[][..], |(_, before)| before);
+        let mut raw = BytesMut::from(parameters);
+        for text in [name, value] {
+            raw.put_slice(text.as_bytes());
+            raw.put_u8(0);
+        }
+        raw.put_u8(0);
+        let length = u32::try_from(raw.len()).unwrap_or(u32::MAX);
+        if let Some(claimed) = raw.first_chunk_mut() {
+            *claimed = length.to_be_bytes();
+        }
+        match StartupPacket::read(&mut raw)? {
+            Some(StartupPacket::Startup(startup)) => Ok(startup),
+            _ => Err(Error::Malformed("StartupMessage")),
+        }
     }
 }
 

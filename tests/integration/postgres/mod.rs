@@ -1,5 +1,6 @@
 //! Logins at real PostgreSQL servers of two versions, and at servers that mean harm.
 
+mod application_name;
 mod authenticator;
 mod cancel;
 mod connector;

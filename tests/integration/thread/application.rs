@@ -13,8 +13,10 @@ use approzium::{
 };
 use opentelemetry::{
     Context, KeyValue, global,
-    trace::{FutureExt, SpanKind, TraceContextExt, Tracer},
+    trace::{FutureExt, Span, SpanKind, TraceContextExt, Tracer},
 };
+use tracing::field::Empty;
+use tracing_subscriber::layer::SubscriberExt;
 
 use super::PATIENCE;
 
@@ -50,6 +52,13 @@ pub(super) const INTRUDER: Pod = Pod {
     name: "debug-shell",
     uid: "2d3e4f50-6172-4839-a4b5-c6d7e8f90b1c",
 };
+/// Other libraries make spans beside ours.
+pub(super) const NEIGHBOUR: Pod = Pod {
+    application: "neighbour",
+    role: "reporting",
+    name: "neighbour-5d8f9b7c6-m4n5p",
+    uid: "4f506172-8394-4a5b-86c7-d8e9f00b1c2d",
+};
 /// Its spans find no collector.
 pub(super) const BUSY: Pod = Pod {
     application: "busy",
@@ -63,6 +72,7 @@ pub(super) const ORDERS: &str = "POST /orders";
 pub(super) const TASKS_ON_ONE_CLIENT: &str = "GET /everything";
 pub(super) const REPORT: &str = "GET /report";
 pub(super) const SHELL: &str = "psql";
+pub(super) const MIXED: &str = "GET /mixed";
 
 pub(super) const TASKS: usize = 200;
 pub(super) const QUERIES: usize = 3;
@@ -103,6 +113,42 @@ async fn intruder() {
     request(SHELL, async {
         let error = connect().await.unwrap_err();
         assert!(error.is_permission_denied(), "{error}");
+    })
+    .await;
+    pipeline.shutdown(PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "an application: thread::others runs it"]
+async fn neighbour() {
+    let pipeline = pipeline().await;
+    let layer = tracing_opentelemetry::layer().with_tracer(pipeline.tracer("sqlx-tracing"));
+    let subscriber = tracing_subscriber::registry().with(layer);
+    let _subscriber = tracing::subscriber::set_default(subscriber);
+    // From the first login on it is known who this is.
+    connect().await.unwrap();
+    let client = connect().await.unwrap();
+    request(MIXED, async {
+        let name = "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+        let row = client.query_one(name, &[]).await.unwrap();
+        assert_eq!(
+            row.get::<_, &str>(0),
+            "shop@neighbour-5d8f9b7c6-m4n5p (reporting)"
+        );
+        let tracer = global::tracer("redis");
+        let get = tracer
+            .span_builder("GET cart")
+            .with_kind(SpanKind::Client)
+            .with_attributes([KeyValue::new("db.system", "redis")]);
+        get.start(&tracer).end();
+        let select =
+            tracing::info_span!("SELECT carts", otel.kind = "client", db.system.name = Empty);
+        select.in_scope(|| {});
+        select.record("db.system.name", "mysql");
+        let call = tracer
+            .span_builder("GET /prices")
+            .with_kind(SpanKind::Client);
+        call.start(&tracer).end();
     })
     .await;
     pipeline.shutdown(PATIENCE).await.unwrap();

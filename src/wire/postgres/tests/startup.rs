@@ -42,6 +42,35 @@ fn startup_packets() {
 }
 
 #[test]
+fn a_parameter_is_added_as_if_the_client_had_sent_it() {
+    let message = |parameters: &[(&str, &str)]| {
+        let mut written = BytesMut::new();
+        frontend::startup_message(parameters.iter().copied(), &mut written).unwrap();
+        match StartupPacket::read(&mut written) {
+            Ok(Some(StartupPacket::Startup(startup))) => startup,
+            other => panic!("{other:?}"),
+        }
+    };
+    let startup = message(&[("user", "bob")]);
+    assert_eq!(
+        startup.with_parameter("application_name", "shop").unwrap(),
+        message(&[("user", "bob"), ("application_name", "shop")])
+    );
+    for (name, value, refused) in [
+        ("a", "b\0c\0d", Error::Unsendable("startup parameter")),
+        ("a\0", "b", Error::Unsendable("startup parameter")),
+        ("user", "mallory", Error::Malformed("StartupMessage")),
+        ("", "b", Error::Malformed("StartupMessage")),
+    ] {
+        assert_eq!(startup.with_parameter(name, value), Err(refused));
+    }
+    let room = MAX_STARTUP_PACKET_LENGTH - startup.raw().len() - "a\0\0".len();
+    assert!(startup.with_parameter("a", &"b".repeat(room)).is_ok());
+    let too_long = startup.with_parameter("a", &"b".repeat(room + 1));
+    assert!(matches!(too_long, Err(Error::Length { .. })));
+}
+
+#[test]
 fn startup_messages_that_are_accepted() {
     for (body, parameters) in [
         (&b"\0\x03\0\0\0"[..], 0),
