@@ -1,6 +1,7 @@
 //! What operations report, and where to.
 
 use std::{
+    mem,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -50,8 +51,9 @@ pub fn instrument() {
 /// instrument_with(Instrumentation::new().tracer_provider(provider));
 /// ```
 pub fn instrument_with(instrumentation: Instrumentation) {
-    *CURRENT.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(instrumentation));
+    let before = exchange(Some(Arc::new(instrumentation)));
     ENABLED.store(true, Ordering::Relaxed);
+    drop(before);
 }
 
 /// Makes no more spans.
@@ -60,7 +62,14 @@ pub fn instrument_with(instrumentation: Instrumentation) {
 /// [instrumentation of their own](crate::client::AuthClientBuilder::instrumentation) keep it.
 pub fn uninstrument() {
     ENABLED.store(false, Ordering::Relaxed);
-    *CURRENT.write().unwrap_or_else(PoisonError::into_inner) = None;
+    drop(exchange(None));
+}
+
+/// What was there before is to be dropped outside of the lock: it may hold the last clone of a
+/// provider, which then shuts down.
+fn exchange(instrumentation: Option<Arc<Instrumentation>>) -> Option<Arc<Instrumentation>> {
+    let mut current = CURRENT.write().unwrap_or_else(PoisonError::into_inner);
+    mem::replace(&mut *current, instrumentation)
 }
 
 /// What operations report, and where to: for [`instrument_with`], or for

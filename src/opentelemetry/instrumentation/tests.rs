@@ -6,7 +6,10 @@ use ::opentelemetry::trace::{
     SpanContext, SpanId, TraceFlags, TraceId, TraceState, noop::NoopTracerProvider,
 };
 use ::tracing::{Event, Level, Subscriber, subscriber::with_default};
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use opentelemetry_sdk::{
+    error::OTelSdkResult,
+    trace::{InMemorySpanExporter, SdkTracerProvider, Span as SdkSpan, SpanData, SpanProcessor},
+};
 use tracing_subscriber::{
     Layer,
     layer::{self, SubscriberExt},
@@ -95,6 +98,41 @@ fn what_runs_ends_where_it_began() {
     running.finish();
     assert_eq!(pipeline.spans().len(), 1, "and nothing was shut down");
     drop(recorder);
+}
+
+/// Runs a query when it is shut down, as an exporter might that logs into a database.
+#[derive(Debug)]
+struct LastWord;
+
+impl SpanProcessor for LastWord {
+    fn on_start(&self, _: &mut SdkSpan, _: &Context) {}
+    fn on_end(&self, _: SpanData) {}
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        run(&connection(None));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_provider_that_goes_with_its_instrumentation_may_still_ask() {
+    let recorder = Recorder::start();
+    let handed_over = || {
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(LastWord)
+            .build();
+        instrument_with(Instrumentation::new().tracer_provider(provider));
+    };
+    handed_over();
+    instrument();
+    assert_eq!(recorder.named("SELECT chosen").len(), 1);
+    handed_over();
+    uninstrument();
+    assert_eq!(recorder.named("SELECT chosen").len(), 1);
 }
 
 #[test]

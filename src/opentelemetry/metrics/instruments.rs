@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    fmt,
+    fmt, mem,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -88,8 +88,13 @@ impl Instruments {
         }
         let instruments = Instruments::of(&*provider);
         // It is held, so that no other can come to its address.
-        *GLOBAL.write().unwrap_or_else(PoisonError::into_inner) =
-            Some((provider, Arc::clone(&instruments)));
+        let made = Some((provider, Arc::clone(&instruments)));
+        let before = {
+            let mut global = GLOBAL.write().unwrap_or_else(PoisonError::into_inner);
+            mem::replace(&mut *global, made)
+        };
+        // The last clone of a provider shuts it down: not within the lock.
+        drop(before);
         instruments
     }
 
