@@ -34,28 +34,37 @@ pub(crate) struct Description {
     table: Option<Arc<str>>,
     /// No other table is named.
     single_table: bool,
-    /// How many statements are sent at once.
-    statements: usize,
+    /// How many statements are sent at once, if it is not one and all were looked at.
+    batch: Option<usize>,
     text: Option<Arc<str>>,
 }
 
 /// Describes a text of any length in bounded time.
 pub(crate) fn describe(text: &str) -> Description {
-    read(text, true)
+    read(text, Protocol::Extended)
 }
 
 /// Describes a text that the simple protocol carries: it has no parameters, and `$1` in it is part
 /// of a statement that is prepared or a function that is made, beside literals that are values.
 pub(crate) fn describe_simple(text: &str) -> Description {
-    read(text, false)
+    read(text, Protocol::Simple)
 }
 
-fn read(text: &str, may_have_parameters: bool) -> Description {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    /// One statement, which may have parameters.
+    Extended,
+    /// Any number of statements, none included.
+    Simple,
+}
+
+fn read(text: &str, protocol: Protocol) -> Description {
     let looked_at = prefix(text, LOOKED_AT);
     let mut whole = looked_at.len() == text.len();
     let mut scanner = Scanner::new();
     let mut sanitised = Sanitised::new(looked_at);
     let mut parameters = false;
+    let mut empty = true;
     for token in Lexer::new(looked_at) {
         match token.kind {
             Kind::Comment => sanitised.replace(" "),
@@ -68,19 +77,33 @@ fn read(text: &str, may_have_parameters: bool) -> Description {
             }
             _ => sanitised.keep(token.text),
         }
-        parameters |= may_have_parameters && token.kind == Kind::Parameter;
-        scanner.token(token);
+        parameters |= protocol == Protocol::Extended && token.kind == Kind::Parameter;
+        empty &= matches!(token.kind, Kind::Space | Kind::Comment | Kind::Symbol(';'));
+        if scanner.token(token) {
+            sanitised.end_statement();
+        }
     }
     let found = scanner.finish(whole);
-    let shown = match parameters && whole {
-        true => text,
-        false => sanitised.text(),
+    let batch = match found.statements {
+        _ if !whole => None,
+        0 if empty && protocol == Protocol::Simple => Some(0),
+        0 | 1 => None,
+        several => Some(several),
+    };
+    let operation = match batch {
+        Some(0) => Some("BATCH".to_owned()),
+        _ => found.operation,
+    };
+    let shown = match batch {
+        _ if parameters && whole => text,
+        Some(_) => sanitised.common().unwrap_or(sanitised.text()),
+        None => sanitised.text(),
     };
     Description {
-        operation: found.operation.map(Arc::from),
+        operation: operation.map(Arc::from),
         table: found.table.map(Arc::from),
         single_table: found.single_table,
-        statements: found.statements,
+        batch,
         text: Some(cut(shown, whole)),
     }
 }
@@ -90,14 +113,6 @@ impl Description {
     pub(crate) fn only(&self, operation: &'static str) -> Self {
         Description {
             operation: Some(Arc::from(operation)),
-            ..self.clone()
-        }
-    }
-
-    /// The same statement, run `size` times in one request.
-    pub(crate) fn batch(&self, size: usize) -> Self {
-        Description {
-            statements: size,
             ..self.clone()
         }
     }
@@ -121,9 +136,10 @@ impl Description {
         self.single_table.then_some(self.table.as_deref()?)
     }
 
-    /// `db.operation.batch.size`: only where there is more than one statement.
+    /// `db.operation.batch.size`: not of one statement.
     pub(crate) fn batch_size(&self) -> Option<i64> {
-        (self.statements > 1).then(|| i64::try_from(self.statements).unwrap_or(i64::MAX))
+        self.batch
+            .map(|statements| i64::try_from(statements).unwrap_or(i64::MAX))
     }
 
     /// `db.query.text`, fit to be shown.
@@ -167,6 +183,8 @@ struct Sanitised<'a> {
     /// How much of it is as it was, while nothing is replaced.
     kept: usize,
     replaced: Option<String>,
+    /// Where statements end.
+    ends: Vec<usize>,
 }
 
 impl<'a> Sanitised<'a> {
@@ -175,6 +193,7 @@ impl<'a> Sanitised<'a> {
             text,
             kept: 0,
             replaced: None,
+            ends: Vec::new(),
         }
     }
 
@@ -193,6 +212,30 @@ impl<'a> Sanitised<'a> {
         if replaced.len() <= SHOWN {
             replaced.push_str(by);
         }
+    }
+
+    fn end_statement(&mut self) {
+        self.ends.push(self.text().len());
+    }
+
+    /// The text of each statement, if all have the same one.
+    fn common(&self) -> Option<&str> {
+        let text = self.text();
+        // What is longer was not copied to its end.
+        if text.len() > SHOWN {
+            return None;
+        }
+        let mut common = None;
+        let mut begin = 0;
+        for &end in self.ends.iter().chain([&text.len()]) {
+            let around = |one: char| one == ';' || one.is_whitespace();
+            let statement = text.get(begin..end)?.trim_matches(around);
+            begin = end;
+            if !statement.is_empty() && *common.get_or_insert(statement) != statement {
+                return None;
+            }
+        }
+        common
     }
 
     fn text(&self) -> &str {

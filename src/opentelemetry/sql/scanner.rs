@@ -73,22 +73,24 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    pub(super) fn token(&mut self, token: Token<'a>) {
+    /// Whether a statement ended with it.
+    pub(super) fn token(&mut self, token: Token<'a>) -> bool {
+        let statements = self.statements;
         match token.kind {
-            Kind::Space | Kind::Comment => return,
+            Kind::Space | Kind::Comment => return false,
             Kind::Symbol('.') if self.name.is_some() => {
                 if let Some(name) = &mut self.name {
                     name.text.push('.');
                     name.after_dot = true;
                 }
-                return;
+                return false;
             }
             Kind::Word | Kind::QuotedName if self.name.as_ref().is_some_and(|n| n.after_dot) => {
                 if let Some(name) = &mut self.name {
                     name.text.push_str(token.text);
                     name.after_dot = false;
                 }
-                return;
+                return false;
             }
             _ => {}
         }
@@ -110,6 +112,7 @@ impl<'a> Scanner<'a> {
             Kind::Word => token.text,
             _ => "",
         };
+        self.statements > statements
     }
 
     /// `whole` says whether these were all the tokens of the text.
@@ -133,11 +136,7 @@ impl<'a> Scanner<'a> {
             operation,
             single_table: table.is_some() && !self.tables.several,
             table,
-            // Nobody knows how many of a batch were not looked at.
-            statements: match whole {
-                true => self.statements,
-                false => self.statements.min(1),
-            },
+            statements: self.statements,
         }
     }
 
