@@ -21,7 +21,16 @@
 //! `db.client.connection.state` of a connection.
 //!
 //! They go to the [meter provider](super::Instrumentation::meter_provider) that was named, else to
-//! the global one of the moment: one that is installed later just works.
+//! the global one of the moment: one that is installed later just works. What reads them there, OTLP
+//! or Prometheus, is the application's choice.
+//!
+//! ```
+//! use approzium::opentelemetry::{Instrumentation, instrument_with};
+//! use opentelemetry_sdk::metrics::SdkMeterProvider;
+//!
+//! let meters = SdkMeterProvider::builder().build();
+//! instrument_with(Instrumentation::new().meter_provider(meters.clone()));
+//! ```
 //!
 //! # Connections
 //! They are counted from [`connect`](crate::postgres::connect) until their client is dropped, and
