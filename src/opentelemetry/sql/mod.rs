@@ -120,7 +120,7 @@ impl Description {
     /// `{operation} {table}`, never a literal.
     pub(super) fn span_name(&self) -> Cow<'static, str> {
         match (&self.operation, &self.table) {
-            (Some(operation), Some(table)) => Cow::Owned(format!("{operation} {table}")),
+            (Some(operation), Some(table)) => Cow::Owned([operation, " ", table].concat()),
             (Some(operation), None) => Cow::Owned(operation.as_ref().to_owned()),
             (None, _) => Cow::Borrowed("postgresql"),
         }
