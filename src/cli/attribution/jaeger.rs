@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use approzium::attribution::{Attribution, keys};
+use clap::builder::NonEmptyStringValueParser;
 use opentelemetry::Key;
 use opentelemetry_sdk::{Resource, resource::SdkProvidedResourceDetector};
 use serde::Serialize;
@@ -19,12 +20,12 @@ pub(super) struct Question {
 
     /// The service to search, without which Jaeger searches nothing [default: OTEL_SERVICE_NAME,
     /// else service.name in OTEL_RESOURCE_ATTRIBUTES]
-    #[arg(long, value_name = "NAME", requires = "jaeger")]
+    #[arg(long, value_name = "NAME", requires = "jaeger", value_parser = NonEmptyStringValueParser::new())]
     service: Option<String>,
 
     /// Print a link to what failed with this too: an SQLSTATE like `42703`, or
     /// `permission_denied`, `unavailable`, `timeout`, `cancelled`
-    #[arg(long, value_name = "TYPE", requires = "jaeger")]
+    #[arg(long, value_name = "TYPE", requires = "jaeger", value_parser = NonEmptyStringValueParser::new())]
     error_type: Option<String>,
 }
 
