@@ -4,8 +4,8 @@
 //! approzium::opentelemetry::instrument();
 //! ```
 //!
-//! From then on each query through [`approzium::postgres::Client`](crate::postgres::Client) is one
-//! span of kind CLIENT with the attributes of OpenTelemetry's
+//! From then on each query on a connection of [`approzium::postgres`](crate::postgres) is one span of
+//! kind CLIENT with the attributes of OpenTelemetry's
 //! [semantic conventions for databases](https://opentelemetry.io/docs/specs/semconv/db/postgresql/),
 //! a child of the span in which the query is first polled, and carries the attribution of its
 //! connection:
@@ -48,9 +48,19 @@
 //! library makes no `tracing` spans of its own, so nothing is exported twice. A *global* filter such
 //! as `RUST_LOG=warn` removes the callers' spans, and queries become roots: filter per layer.
 //!
-//! What is certain only that nobody knows it is said: a query that went past
-//! [`Client`](crate::postgres::Client), whose caller cannot be told, is a root with
-//! `approzium.parent=unknown`.
+//! # Queries past the client
+//! A query through the driver's own client, as of a pool, in `&*client` or in what takes a
+//! `GenericClient`, is seen on its way to the database, and is one span too: a simple query, or the
+//! run of a statement. Preparing is none, unless it fails; nor are the driver's questions about
+//! types. The span begins when the query is written, and ends when the database is ready for the
+//! next one.
+//!
+//! Its parent is the caller's span only where that is certain, and else it is a root with
+//! `approzium.parent=unknown`; the first such is a warning in the log. It is certain on a connection
+//! that [`Connection`](crate::postgres::Connection) moves and one task at a time uses: no two queries
+//! were ever under way on it at once, and this one was sent alone. (Behind a query by text the driver
+//! sends a `Close` of its statement, and what goes out together with that, as a `COMMIT` may, is not
+//! certain.) [`Client`](crate::postgres::Client) always knows.
 //!
 //! # What a query's span says
 //! Its name is the operation and the first table, never a literal. Its text is as the application

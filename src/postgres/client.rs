@@ -3,7 +3,6 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    sync::Arc,
 };
 
 use tokio_postgres::{
@@ -18,14 +17,15 @@ use super::{
     streams::SimpleQueryStream,
     transaction::{Transaction, TransactionBuilder},
 };
-use crate::opentelemetry::ConnectionInfo;
 
 /// A client of PostgreSQL: tokio-postgres' own, and a span for each query while
 /// [instrumented](crate::opentelemetry::instrument).
 ///
 /// It dereferences to [`tokio_postgres::Client`], so it goes wherever that one does. Its own methods
-/// have the driver's names and do what the driver's do; a query that is made through the driver's
-/// client itself (`&*client`) makes no span.
+/// have the driver's names and do what the driver's do.
+///
+/// A query through the driver's client itself (`&*client`, or what takes a `GenericClient`) is a
+/// span too: [what goes past this client](crate::opentelemetry#queries-past-the-client) says whose.
 ///
 /// A future that is dropped before its query has ended leaves a span with
 /// `error.type=cancelled`. Streams that are dropped are no error: who stops reading has what was
@@ -37,14 +37,10 @@ pub struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(
-        driver: tokio_postgres::Client,
-        connection: Arc<ConnectionInfo>,
-        canceller: Canceller,
-    ) -> Self {
+    pub(super) fn new(driver: tokio_postgres::Client, spans: Spans, canceller: Canceller) -> Self {
         Client {
             driver,
-            spans: Spans::new(connection),
+            spans,
             canceller,
         }
     }
@@ -66,10 +62,11 @@ impl Client {
     /// For benches: the span of a query that takes no time.
     #[doc(hidden)]
     pub fn __span<T: ?Sized + ToStatement>(&self, statement: &T) {
-        self.spans.statement(statement).sent();
+        self.spans.statement(statement).end(&Ok(()));
     }
 
-    /// The driver's client, for what wants to own one. Its queries make no spans.
+    /// The driver's client, for what wants to own one. Its queries are spans as those
+    /// [past this client](crate::opentelemetry#queries-past-the-client).
     pub fn into_driver(self) -> tokio_postgres::Client {
         self.driver
     }

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_postgres::{
     config::SslMode as DriverSslMode,
-    config::SslNegotiation,
+    config::{SslNegotiation, TargetSessionAttrs},
     tls::{MakeTlsConnect, TlsConnect},
 };
 
@@ -23,6 +23,7 @@ use super::{
     config::{Address, Config, Endpoint},
     failure,
     login::{Delegate, Login, Policy},
+    observer::Observed,
     stream::Stream,
     tls::TlsPolicy,
 };
@@ -50,9 +51,43 @@ use crate::{
 /// # }
 /// ```
 ///
-/// What comes of it is the driver's own client: its login is in the Authenticator's audit log and
-/// has a span, but its queries make none. Those that [`Client`](super::Client) runs do; a pool of
-/// such clients makes them by [`Config::connect_with`].
+/// What comes of it is the driver's own client. Its login is in the Authenticator's audit log and
+/// has a span, and so has each of its queries. Whose span a query belongs to is not known while the
+/// driver's own connection moves its bytes: it is a root with `approzium.parent=unknown`. A
+/// [`Connection`](super::Connection) in its place finds out where that is certain
+/// ([how](crate::opentelemetry#queries-past-the-client)). For deadpool:
+///
+/// ```no_run
+/// use approzium::postgres::{Connection, Connector};
+/// use deadpool_postgres::{Connect, Manager, ManagerConfig, Pool};
+/// use futures_util::future::BoxFuture;
+/// use tokio::task::JoinHandle;
+///
+/// struct Traced(Connector);
+///
+/// impl Connect for Traced {
+///     fn connect(
+///         &self,
+///         config: &tokio_postgres::Config,
+///     ) -> BoxFuture<'_, Result<(tokio_postgres::Client, JoinHandle<()>), tokio_postgres::Error>> {
+///         let config = config.clone();
+///         Box::pin(async move {
+///             let (client, connection) = config.connect(self.0.clone()).await?;
+///             let connection = Connection::from(connection);
+///             Ok((client, tokio::spawn(async { drop(connection.await) })))
+///         })
+///     }
+/// }
+///
+/// # fn example(connector: Connector) -> Result<(), Box<dyn std::error::Error>> {
+/// let config = connector.driver_config();
+/// let manager = Manager::from_connect(config, Traced(connector), ManagerConfig::default());
+/// let pool = Pool::builder(manager).max_size(16).build()?;
+/// # Ok(())
+/// # }
+/// ```
+/// A pool of [`Client`](super::Client)s, made by [`Config::connect_with`], knows the parent of every
+/// query.
 ///
 /// The driver's configuration is to be [`driver_config`](Self::driver_config)'s: with other TLS
 /// settings the driver would not call the connector, or only after a request of its own.
@@ -139,6 +174,13 @@ impl Connector {
     }
 }
 
+impl Shared {
+    /// Whether the driver asks each new session if it takes writes.
+    fn checks_session(&self) -> bool {
+        self.driver.get_target_session_attrs() != TargetSessionAttrs::Any
+    }
+}
+
 impl Clone for Connector {
     fn clone(&self) -> Self {
         Connector {
@@ -180,6 +222,7 @@ where
                 self.denial.clone(),
             )
             .named(shared.name.clone()),
+            observed: Arc::new(Observed::checked(shared.checks_session())),
         })
     }
 }
@@ -209,6 +252,7 @@ pub struct Connect {
     pub(super) deadline: Instant,
     pub(super) tracing: Tracing,
     pub(super) login: Login,
+    pub(super) observed: Arc<Observed>,
 }
 
 impl<S> TlsConnect<S> for Connect
@@ -237,7 +281,8 @@ where
                 }
                 _ => negotiation.await?,
             };
-            Ok(Stream::new(transport, self.login.traced(self.tracing.span)))
+            let login = self.login.traced(self.tracing.span);
+            Ok(Stream::new(transport, login, self.observed))
         })
     }
 }

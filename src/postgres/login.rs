@@ -23,6 +23,8 @@ mod delegate;
 mod exchange;
 mod refusal;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::config::ChannelBinding;
@@ -41,7 +43,7 @@ use super::{
 use crate::{
     Hop, Result,
     client::{Handshake, Offered, Outcome},
-    opentelemetry::{ConnectSpan, Phase, PhaseSpan},
+    opentelemetry::{ConnectSpan, ConnectionInfo, Phase, PhaseSpan},
     wire::{
         postgres::{
             Authentication, StartupMessage, password_message, sasl_initial_response, sasl_response,
@@ -86,6 +88,8 @@ pub(super) struct LoggedIn<S> {
     pub(super) transport: Transport<S>,
     /// What the driver is to read first.
     pub(super) unread: Bytes,
+    /// What is known of a connection that the driver made by itself.
+    pub(super) connection: Option<Arc<ConnectionInfo>>,
 }
 
 /// How the server was satisfied.
@@ -141,12 +145,12 @@ impl Login {
             span,
         } = self;
         let startup = match name {
-            Some(name) => name.give(startup, &delegate.auth()),
+            Some(name) => name.give(startup, delegate.auth()),
             None => startup,
         };
         // What the driver connects by itself, nobody else counts or has a span for.
-        let counting = span.is_none().then(|| delegate.auth());
-        let span = span.unwrap_or_else(|| delegate.start_span(&startup));
+        let counting = span.is_none().then(|| delegate.subject(&startup));
+        let span = span.unwrap_or_else(|| delegate.subject(&startup).start_span());
         let mut exchange = Exchange::new(transport, delegate.deadline());
         let mut session = Session {
             policy,
@@ -178,11 +182,14 @@ impl Login {
                 }
             }
         }
-        if let Some(auth) = counting {
+        let mut connection = None;
+        if let Some(subject) = counting {
             span.place_known(exchange.deadline()).await;
             match &failed {
                 None => {
-                    span.counted(auth.count_connection());
+                    let number = subject.auth().count_connection();
+                    connection = Some(subject.connected(number));
+                    span.counted(number);
                     span.finish();
                 }
                 Some(error) => span.fail(error),
@@ -203,7 +210,11 @@ impl Login {
             }
         }
         let (transport, unread) = exchange.into_parts();
-        Ok(LoggedIn { transport, unread })
+        Ok(LoggedIn {
+            transport,
+            unread,
+            connection,
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! Portals: statements with their parameters bound.
 
-use std::{ops::Deref, sync::Arc};
+use std::ops::Deref;
 
-use crate::opentelemetry::sql::Description;
+use super::spans::Runs;
 
 /// A statement with its parameters, of which rows can be taken in portions.
 ///
@@ -10,7 +10,7 @@ use crate::opentelemetry::sql::Description;
 #[derive(Clone)]
 pub struct Portal {
     pub(super) driver: tokio_postgres::Portal,
-    pub(super) description: Arc<Description>,
+    pub(super) runs: Runs,
 }
 
 impl Deref for Portal {

@@ -7,9 +7,12 @@ use std::{borrow::Cow, future::Future, sync::Arc};
 use ::opentelemetry::Context;
 use tokio_postgres::{Error, Statement};
 
-pub(super) use failure::failure;
+pub(super) use failure::{failure, refused};
 
-use super::statement::{Source, Statements, ToStatement};
+use super::{
+    observer::{Announcement, Key, Observed, Sent},
+    statement::{Source, Statements, ToStatement, number},
+};
 use crate::opentelemetry::{
     ConnectionInfo, QuerySpan, parent,
     sql::{Description, describe, describe_simple},
@@ -20,13 +23,16 @@ use crate::opentelemetry::{
 pub(super) struct Spans {
     connection: Arc<ConnectionInfo>,
     statements: Statements,
+    /// Is told of everything that is sent: what it is not told of, it shows itself.
+    observed: Arc<Observed>,
 }
 
 impl Spans {
-    pub(super) fn new(connection: Arc<ConnectionInfo>) -> Self {
+    pub(super) fn new(connection: Arc<ConnectionInfo>, observed: Arc<Observed>) -> Self {
         Spans {
             connection,
             statements: Statements::default(),
+            observed,
         }
     }
 
@@ -38,33 +44,48 @@ impl Spans {
     pub(super) fn statement<T: ?Sized + ToStatement>(&self, statement: &T) -> Operation {
         match statement.source() {
             Source::Text(text) => self.text(text),
-            Source::Prepared(prepared) => self.begin(|| self.statements.find(prepared)),
+            Source::Prepared(prepared) => self.begin(
+                || number(prepared).map(Sent::Statement),
+                || self.of_statement(prepared),
+            ),
         }
     }
 
     /// Begins to run a text.
     pub(super) fn text(&self, text: &str) -> Operation {
-        self.begin(|| describe(text))
+        self.begin(|| Some(Sent::Text(text)), || describe(text))
     }
 
     /// Begins to run a text by the simple protocol, which knows no parameters.
     pub(super) fn simple(&self, text: &str) -> Operation {
-        self.begin(|| describe_simple(text))
+        self.begin(|| Some(Sent::Text(text)), || describe_simple(text))
     }
 
     /// As [`simple`](Self::simple), for a text that is put together only for the span.
     pub(super) fn composed<T: AsRef<str>>(&self, text: impl FnOnce() -> T) -> Operation {
-        self.begin(|| describe_simple(text().as_ref()))
+        match self.connection.wants_descriptions() {
+            true => self.simple(text().as_ref()),
+            false => self.begin(|| None, Arc::<Description>::default),
+        }
     }
 
-    /// Begins something that is done with a statement instead of running it.
-    pub(super) fn only(&self, operation: &'static str, description: &Description) -> Operation {
-        self.begin(|| description.only(operation))
+    /// Begins to bind a statement, which may have to be prepared before.
+    pub(super) fn bind<T: ?Sized + ToStatement>(&self, statement: &T) -> (Operation, Runs) {
+        let runs = Runs {
+            description: self.description(statement),
+            key: self.key(statement),
+        };
+        let preparation = || runs.key.and_then(Key::of_preparation).map(Sent::Known);
+        let bind = self.begin(preparation, || runs.description.only("BIND"));
+        (bind, runs)
     }
 
-    /// Begins to run a statement that was described before.
-    pub(super) fn described(&self, description: &Arc<Description>) -> Operation {
-        self.begin(|| Arc::clone(description))
+    /// Begins to run what was bound before.
+    pub(super) fn run(&self, runs: &Runs) -> Operation {
+        self.begin(
+            || runs.key.map(Sent::Known),
+            || Arc::clone(&runs.description),
+        )
     }
 
     /// Prepares a text, and keeps it for the spans of its runs.
@@ -74,17 +95,41 @@ impl Spans {
         prepare: impl Future<Output = Result<Statement, Error>>,
     ) -> Result<Statement, Error> {
         let description = describe(text);
-        let statement = self.only("PREPARE", &description).traced(prepare).await?;
+        let prepared = || description.only("PREPARE");
+        let operation = self.begin(|| Some(Sent::Preparation(text)), prepared);
+        let statement = operation.traced(prepare).await?;
         self.statements.insert(&statement, Arc::new(description));
         Ok(statement)
     }
 
-    /// What is known of a statement or a text.
-    pub(super) fn description<T: ?Sized + ToStatement>(&self, statement: &T) -> Arc<Description> {
+    /// Announces a text that the driver may send by itself.
+    pub(super) fn expect(&self, text: &str) -> Option<Announcement> {
+        let wanted = self.connection.wants_descriptions();
+        wanted.then(|| self.observed.announce(Sent::Text(text)))
+    }
+
+    fn description<T: ?Sized + ToStatement>(&self, statement: &T) -> Arc<Description> {
         match statement.source() {
             Source::Text(text) => Arc::new(describe(text)),
-            Source::Prepared(prepared) => self.statements.find(prepared),
+            Source::Prepared(prepared) => self.of_statement(prepared),
         }
+    }
+
+    fn key<T: ?Sized + ToStatement>(&self, statement: &T) -> Option<Key> {
+        let sent = match statement.source() {
+            Source::Text(text) => Sent::Text(text),
+            Source::Prepared(prepared) => Sent::Statement(number(prepared)?),
+        };
+        Some(self.observed.key(sent))
+    }
+
+    /// What a statement was prepared from, by whoever did it.
+    fn of_statement(&self, statement: &Statement) -> Arc<Description> {
+        let known = number(statement).and_then(|number| {
+            let prepared_here = self.statements.find(number);
+            prepared_here.or_else(|| self.observed.description(number))
+        });
+        known.unwrap_or_default()
     }
 
     /// Where an operation that begins now belongs; nowhere while nobody wants to know.
@@ -93,9 +138,16 @@ impl Spans {
     }
 
     /// Every operation of the connection begins here.
-    fn begin<D: Into<Arc<Description>>>(&self, describe: impl FnOnce() -> D) -> Operation {
+    fn begin<'a, D: Into<Arc<Description>>>(
+        &self,
+        sent: impl FnOnce() -> Option<Sent<'a>>,
+        describe: impl FnOnce() -> D,
+    ) -> Operation {
+        let span = QuerySpan::start(&self.connection, describe);
+        let sent = span.is_recording().then(sent).flatten();
         Operation {
-            span: QuerySpan::start(&self.connection, describe),
+            span,
+            announcement: sent.map(|sent| self.observed.announce(sent)),
         }
     }
 }
@@ -107,6 +159,14 @@ impl Spans {
 #[derive(Debug)]
 pub(super) struct Operation {
     span: QuerySpan,
+    announcement: Option<Announcement>,
+}
+
+/// What a portal runs.
+#[derive(Clone, Debug)]
+pub(super) struct Runs {
+    description: Arc<Description>,
+    key: Option<Key>,
 }
 
 impl Operation {
@@ -122,7 +182,7 @@ impl Operation {
         query: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let result = query.await;
-        self.span.end_with(&result, failure);
+        self.end(&result);
         result
     }
 
@@ -136,7 +196,7 @@ impl Operation {
         if let Ok(returned) = &result {
             self.span.rows(rows(returned) as u64);
         }
-        self.span.end_with(&result, failure);
+        self.end(&result);
         result
     }
 
@@ -147,12 +207,22 @@ impl Operation {
         stream_of: impl FnOnce(D, QuerySpan) -> S,
     ) -> Result<S, Error> {
         match stream.await {
+            // What is not written yet stays announced.
             Ok(driver) => Ok(stream_of(driver, self.span)),
             Err(error) => {
-                self.span.fail(|| failure(&error));
-                Err(error)
+                let failed = Err(error);
+                self.end(&failed);
+                failed
             }
         }
+    }
+
+    /// It has ended so.
+    pub(super) fn end<T>(self, result: &Result<T, Error>) {
+        if let Some(announcement) = self.announcement {
+            announcement.withdraw();
+        }
+        self.span.end_with(result, failure);
     }
 
     /// The driver sends it, and nobody waits for the answer.

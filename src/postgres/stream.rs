@@ -8,7 +8,8 @@
 //! ```
 //! The driver's StartupMessage is not sent when it is written, but by the login, which the driver's
 //! next read drives. What the driver then reads is AuthenticationOk and all that followed it, or
-//! the database's own ErrorResponse; after that the stream is the transport.
+//! the database's own ErrorResponse; after that the stream is the transport, and an
+//! [observer](super::observer) sees what passes.
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ use std::{
     future::Future,
     io::{self, IoSlice},
     pin::Pin,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -28,6 +29,7 @@ use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 use super::{
     login::{LoggedIn, Login},
+    observer::{Observed, Observing},
     tls::Transport,
 };
 use crate::{
@@ -45,11 +47,15 @@ enum State<S> {
         transport: Transport<S>,
         packet: BytesMut,
         login: Box<Login>,
+        observed: Arc<Observed>,
     },
-    /// Never locked: the mutex makes the stream `Sync`, as pools demand of it.
-    LoggingIn(Mutex<LoginFuture<S>>),
+    LoggingIn {
+        /// Never locked: the mutex makes the stream `Sync`, as pools demand of it.
+        login: Mutex<LoginFuture<S>>,
+        observed: Arc<Observed>,
+    },
     Open {
-        transport: Transport<S>,
+        transport: Observing<Transport<S>>,
         /// Read by the login, for the driver.
         unread: Bytes,
         /// Written by the driver before the transport was its own.
@@ -64,18 +70,19 @@ impl<S> Stream<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    pub(super) fn new(transport: Transport<S>, login: Login) -> Self {
+    pub(super) fn new(transport: Transport<S>, login: Login, observed: Arc<Observed>) -> Self {
         Stream(State::First {
             transport,
             packet: BytesMut::new(),
             login: Box::new(login),
+            observed,
         })
     }
 
     /// Without a login: the caller sends a cancel request.
     pub(super) fn open(transport: Transport<S>) -> Self {
         Stream(State::Open {
-            transport,
+            transport: unobserved(transport),
             unread: Bytes::new(),
             unsent: Bytes::new(),
         })
@@ -107,16 +114,18 @@ where
             transport,
             mut packet,
             login,
+            observed,
         } = std::mem::replace(&mut self.0, failed)
         else {
             return Ok(());
         };
         self.0 = match StartupPacket::read(&mut packet) {
-            Ok(Some(StartupPacket::Startup(startup))) => {
-                State::LoggingIn(Mutex::new(Box::pin(login.run(transport, startup))))
-            }
+            Ok(Some(StartupPacket::Startup(startup))) => State::LoggingIn {
+                login: Mutex::new(Box::pin(login.run(transport, startup))),
+                observed,
+            },
             Ok(Some(StartupPacket::CancelRequest(cancel))) => State::Open {
-                transport,
+                transport: unobserved(transport),
                 unread: Bytes::new(),
                 unsent: cancel.raw().clone(),
             },
@@ -131,14 +140,10 @@ where
 
     /// Drives the login; ready when there is none under way.
     fn poll_login(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let State::LoggingIn(login) = &mut self.0 {
+        if let State::LoggingIn { login, observed } = &mut self.0 {
             let login = login.get_mut().unwrap_or_else(PoisonError::into_inner);
             self.0 = match ready!(login.as_mut().poll(cx)) {
-                Ok(LoggedIn { transport, unread }) => State::Open {
-                    transport,
-                    unread,
-                    unsent: Bytes::new(),
-                },
+                Ok(logged_in) => open(logged_in, Arc::clone(observed)),
                 Err(error) => State::Failed(error),
             };
         }
@@ -164,6 +169,29 @@ where
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// The session begins.
+fn open<S>(logged_in: LoggedIn<S>, observed: Arc<Observed>) -> State<S> {
+    let LoggedIn {
+        transport,
+        unread,
+        connection,
+    } = logged_in;
+    if let Some(connection) = connection {
+        observed.connected(connection);
+    }
+    observed.opened(&unread);
+    State::Open {
+        transport: Observing::new(transport, observed),
+        unread,
+        unsent: Bytes::new(),
+    }
+}
+
+/// For a cancel request, which is no session.
+fn unobserved<S>(transport: Transport<S>) -> Observing<Transport<S>> {
+    Observing::new(transport, Arc::default())
 }
 
 /// Fills `packet` up to `length`; how much it took.
@@ -207,7 +235,7 @@ where
                     let error = misused("a read before the first packet was written");
                     return Poll::Ready(Err(io::Error::other(error)));
                 }
-                State::LoggingIn(_) | State::Failed(_) => ready!(this.poll_login(cx))?,
+                State::LoggingIn { .. } | State::Failed(_) => ready!(this.poll_login(cx))?,
             }
         }
     }
@@ -266,7 +294,7 @@ where
         ready!(this.poll_send(cx))?;
         match &mut this.0 {
             State::Open { transport, .. } => Pin::new(transport).poll_flush(cx),
-            State::First { .. } | State::LoggingIn(_) | State::Failed(_) => Poll::Ready(Ok(())),
+            State::First { .. } | State::LoggingIn { .. } | State::Failed(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -274,10 +302,9 @@ where
         let this = self.get_mut();
         ready!(this.poll_send(cx))?;
         match &mut this.0 {
-            State::First { transport, .. } | State::Open { transport, .. } => {
-                Pin::new(transport).poll_shutdown(cx)
-            }
-            State::LoggingIn(_) | State::Failed(_) => Poll::Ready(Ok(())),
+            State::First { transport, .. } => Pin::new(transport).poll_shutdown(cx),
+            State::Open { transport, .. } => Pin::new(transport).poll_shutdown(cx),
+            State::LoggingIn { .. } | State::Failed(_) => Poll::Ready(Ok(())),
         }
     }
 }
@@ -296,7 +323,7 @@ impl<S> fmt::Debug for Stream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.0 {
             State::First { .. } => "First",
-            State::LoggingIn(_) => "LoggingIn",
+            State::LoggingIn { .. } => "LoggingIn",
             State::Open { .. } => "Open",
             State::Failed(_) => "Failed",
         };

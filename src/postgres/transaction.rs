@@ -128,13 +128,9 @@ impl<'a> Transaction<'a> {
         I: IntoIterator<Item = P>,
         I::IntoIter: ExactSizeIterator,
     {
-        let description = self.spans.description(statement);
-        let bind = self.spans.only("BIND", &description);
+        let (bind, runs) = self.spans.bind(statement);
         let driver = bind.traced(self.driver.bind_raw(statement, params)).await?;
-        Ok(Portal {
-            driver,
-            description,
-        })
+        Ok(Portal { driver, runs })
     }
 
     /// Takes at most `max_rows` rows of a portal; all of them if it is 0 or negative.
@@ -142,7 +138,7 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// The driver's own.
     pub async fn query_portal(&self, portal: &Portal, max_rows: i32) -> Result<Vec<Row>, Error> {
-        let query = self.spans.described(&portal.description);
+        let query = self.spans.run(&portal.runs);
         let rows = self.driver.query_portal(&portal.driver, max_rows);
         query.returning(rows, Vec::len).await
     }
@@ -156,7 +152,7 @@ impl<'a> Transaction<'a> {
         portal: &Portal,
         max_rows: i32,
     ) -> Result<RowStream, Error> {
-        let query = self.spans.described(&portal.description);
+        let query = self.spans.run(&portal.runs);
         let rows = self.driver.query_portal_raw(&portal.driver, max_rows);
         query.opened(rows, RowStream::new).await
     }

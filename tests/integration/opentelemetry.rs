@@ -6,6 +6,7 @@ mod instrumentation;
 mod jaeger;
 pub(crate) mod meters;
 mod metrics;
+mod observer;
 mod parents;
 mod semconv;
 mod surface;

@@ -3,7 +3,7 @@
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     task::{Poll, ready},
 };
 
@@ -16,7 +16,7 @@ use tokio_postgres::{SimpleQueryMessage, config::TargetSessionAttrs};
 use super::Hosts;
 use crate::{
     Hop, Result,
-    opentelemetry::{ConnectSpan, ConnectionInfo, Identity},
+    opentelemetry::{ConnectSpan, ConnectionInfo},
     postgres::{
         application_name::ApplicationName,
         cancel::{Canceller, DialledAddress},
@@ -26,6 +26,8 @@ use crate::{
         connector::{Connect, Denial, Once, Tracing},
         failure,
         login::{Delegate, INVALID_PASSWORD, Login, Policy, Report},
+        observer::Observed,
+        spans::Spans,
         tls::TlsPolicy,
     },
 };
@@ -70,6 +72,7 @@ impl Attempt<'_> {
             let database = config.get_dbname().unwrap_or(user);
             delegate = delegate.open_ahead(user, database, self.span);
         }
+        let observed = Arc::default();
         let connect = Connect {
             tls: self.tls(),
             host: self.endpoint.host.clone(),
@@ -77,6 +80,7 @@ impl Attempt<'_> {
             tracing: tracing.clone(),
             login: Login::new(Policy::of(config), delegate, Denial::default())
                 .named(ApplicationName::of(config)),
+            observed: Arc::clone(&observed),
         };
         let session = timeout_at(deadline, self.drive(connect, deadline))
             .await
@@ -96,7 +100,7 @@ impl Attempt<'_> {
             tracing.failed(&error);
             error
         })?;
-        Ok(self.session(client, driver, &report))
+        Ok(self.session(client, driver, &report, observed))
     }
 
     async fn drive(
@@ -148,25 +152,19 @@ impl Attempt<'_> {
         client: tokio_postgres::Client,
         driver: Driver,
         report: &OnceLock<Report>,
+        observed: Arc<Observed>,
     ) -> (Client, Connection) {
         let auth = self.hosts.auth;
         let peer = match &self.address {
             DialledAddress::Tcp(address) => Some(*address),
             DialledAddress::Unix(_) => None,
         };
-        let report = report.get();
         let number = auth.count_connection();
         self.span.counted(number);
         let server = self.hosts.server(self.endpoint, peer);
         let info = ConnectionInfo::postgresql(
             &server,
-            &Identity {
-                authenticated: report.is_some(),
-                iam_arn: report.map(|report| report.iam_arn.as_str()),
-                authenticator_address: report.map(|_| auth.authenticator_address()),
-                request_id: report.map(|report| report.request_id.as_str()),
-                num_connections: Some(number),
-            },
+            &Report::identity(report.get(), auth, number),
             auth.instrumentation().cloned(),
         );
         self.span.opened(&info, &server, self.hosts.asked.elapsed());
@@ -176,8 +174,10 @@ impl Attempt<'_> {
             host: self.endpoint.host.clone(),
             timeout: self.hosts.config.get_connect_timeout(),
         };
+        observed.connected(Arc::clone(&info));
+        let spans = Spans::new(info, observed);
         (
-            Client::new(client, info, canceller),
+            Client::new(client, spans, canceller),
             Connection::new(driver),
         )
     }

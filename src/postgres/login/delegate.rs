@@ -13,7 +13,7 @@ use crate::{
     AuthClient, Error, Hop, Result,
     client::{Handshake, Target},
     error::Kind,
-    opentelemetry::{ConnectSpan, Identity, Phase, PhaseSpan, Server},
+    opentelemetry::{ConnectSpan, ConnectionInfo, Identity, Phase, PhaseSpan, Server},
     postgres::config::schema,
     wire::postgres::StartupMessage,
 };
@@ -84,26 +84,25 @@ impl Delegate {
         Arc::clone(&self.report)
     }
 
-    pub(super) fn auth(&self) -> AuthClient {
-        self.auth.clone()
+    pub(super) fn auth(&self) -> &AuthClient {
+        &self.auth
     }
 
     pub(super) fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// The span of a connect that the driver made by itself.
-    pub(super) fn start_span(&self, startup: &StartupMessage) -> ConnectSpan {
+    /// Whom and what the spans of a connection name that the driver makes by itself.
+    pub(super) fn subject(&self, startup: &StartupMessage) -> Subject {
         let user = startup.parameter("user").unwrap_or_default();
-        let schema = startup.parameter("options").and_then(schema);
-        let server = Server {
-            host: &self.host,
+        Subject {
+            auth: self.auth.clone(),
+            host: self.host.clone(),
             port: self.port,
-            peer: None,
-            database: startup.parameter("database").unwrap_or(user),
-            schema: schema.as_deref(),
-        };
-        ConnectSpan::start(&server, self.auth.instrumentation())
+            database: startup.parameter("database").unwrap_or(user).to_owned(),
+            schema: startup.parameter("options").and_then(schema),
+            report: self.report(),
+        }
     }
 
     pub(super) async fn open(
@@ -150,6 +149,62 @@ impl Delegate {
         // A login opens one handshake, so that it is empty.
         let _ = self.report.set(report);
         Ok((handshake, phase))
+    }
+}
+
+/// Whom and what the spans of a connection name.
+pub(super) struct Subject {
+    auth: AuthClient,
+    host: String,
+    port: u16,
+    database: String,
+    schema: Option<String>,
+    report: Arc<OnceLock<Report>>,
+}
+
+impl Subject {
+    pub(super) fn auth(&self) -> &AuthClient {
+        &self.auth
+    }
+
+    /// The span of the connect.
+    pub(super) fn start_span(&self) -> ConnectSpan {
+        ConnectSpan::start(&self.server(), self.auth.instrumentation())
+    }
+
+    /// The connection, as it was let in.
+    pub(super) fn connected(&self, number: u64) -> Arc<ConnectionInfo> {
+        let report = self.report.get();
+        let identity = Report::identity(report, &self.auth, number);
+        let own = self.auth.instrumentation().cloned();
+        ConnectionInfo::postgresql(&self.server(), &identity, own)
+    }
+
+    fn server(&self) -> Server<'_> {
+        Server {
+            host: &self.host,
+            port: self.port,
+            peer: None,
+            database: &self.database,
+            schema: self.schema.as_deref(),
+        }
+    }
+}
+
+impl Report {
+    /// Who connected, if the Authenticator was asked at all.
+    pub(in crate::postgres) fn identity<'a>(
+        report: Option<&'a Self>,
+        auth: &'a AuthClient,
+        number: u64,
+    ) -> Identity<'a> {
+        Identity {
+            authenticated: report.is_some(),
+            iam_arn: report.map(|report| report.iam_arn.as_str()),
+            authenticator_address: report.map(|_| auth.authenticator_address()),
+            request_id: report.map(|report| report.request_id.as_str()),
+            num_connections: Some(number),
+        }
     }
 }
 

@@ -9,19 +9,11 @@ use crate::{error::printable, opentelemetry::Failure};
 /// How the driver's error stands on a span.
 pub(in crate::postgres) fn failure(error: &Error) -> Failure {
     match error.as_db_error() {
-        Some(database) => {
-            let code = database.code().code();
-            Failure {
-                error_type: Cow::Owned(code.to_owned()),
-                status_code: Some(code.to_owned()),
-                description: if may_hold_values(database.code()) {
-                    Cow::Owned(format!("{} {code}", database.severity()))
-                } else {
-                    let message = printable(database.message());
-                    Cow::Owned(format!("{} {code}: {message}", database.severity()))
-                },
-            }
-        }
+        Some(database) => refused(
+            database.severity(),
+            database.code().code(),
+            database.message(),
+        ),
         // The driver's own errors speak of columns and parameters by number; their sources, which
         // may hold values, are left out.
         None => Failure {
@@ -32,10 +24,22 @@ pub(in crate::postgres) fn failure(error: &Error) -> Failure {
     }
 }
 
+/// How the database's error stands on a span.
+pub(in crate::postgres) fn refused(severity: &str, sqlstate: &str, message: &str) -> Failure {
+    let [severity, code] = [severity, sqlstate].map(printable);
+    Failure {
+        error_type: Cow::Owned(code.clone()),
+        status_code: Some(code.clone()),
+        description: Cow::Owned(match may_hold_values(sqlstate) {
+            true => format!("{severity} {code}"),
+            false => format!("{severity} {code}: {}", printable(message)),
+        }),
+    }
+}
+
 /// Whether the message of such an error may quote a value: data exceptions, syntax errors, and what
 /// functions raise themselves. `DETAIL`, which quotes rows, is never shown.
-fn may_hold_values(code: &SqlState) -> bool {
-    let code = code.code();
+fn may_hold_values(code: &str) -> bool {
     const MESSAGES_OF_NAMES: &[&str] = &[
         "08", "0A", "21", "23", "24", "25", "26", "28", "2B", "34", "3D", "3F", "40", "42", "53",
         "54", "55", "57", "58",

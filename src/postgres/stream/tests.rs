@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -35,7 +35,8 @@ fn stream(require_auth: &str) -> (Stream<DuplexStream>, DuplexStream) {
         Delegate::new(auth, "h".into(), 5432, deadline),
         Denial::default(),
     );
-    (Stream::new(Transport::Plain(ours), login), theirs)
+    let stream = Stream::new(Transport::Plain(ours), login, Arc::default());
+    (stream, theirs)
 }
 
 async fn read(stream: &mut (impl AsyncReadExt + Unpin), length: usize) -> Vec<u8> {

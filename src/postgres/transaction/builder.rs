@@ -4,7 +4,10 @@ use std::pin::pin;
 
 use tokio_postgres::{Error, IsolationLevel};
 
-use super::{Transaction, rollback::RollbackOnDrop};
+use super::{
+    Transaction,
+    rollback::{ROLLBACK, RollbackOnDrop},
+};
 use crate::postgres::{cancel::Canceller, spans::Spans};
 
 /// A transaction that is about to begin.
@@ -71,7 +74,12 @@ impl<'a> TransactionBuilder<'a> {
             let mut driver = pin!(self.driver.start());
             // The driver rolls back unless it hears that the transaction began: dropped before it.
             let rollback = RollbackOnDrop::new(spans, None);
+            // It sends that before the error is seen here.
+            let expected = spans.expect(ROLLBACK);
             let began = driver.as_mut().await;
+            if let (Ok(_), Some(expected)) = (&began, expected) {
+                expected.withdraw();
+            }
             match began {
                 Err(error) if error.is_closed() => {
                     rollback.disarm();

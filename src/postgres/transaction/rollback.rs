@@ -46,10 +46,13 @@ impl Drop for RollbackOnDrop<'_> {
     }
 }
 
-/// What the driver sends to roll back.
+/// What the driver sends to roll back, perhaps to a savepoint.
 pub(super) fn rollback(savepoint: Option<String>) -> Cow<'static, str> {
     match savepoint {
         Some(savepoint) => Cow::Owned(format!("ROLLBACK TO {savepoint}")),
-        None => Cow::Borrowed("ROLLBACK"),
+        None => Cow::Borrowed(ROLLBACK),
     }
 }
+
+/// What the driver sends to roll back a transaction.
+pub(super) const ROLLBACK: &str = "ROLLBACK";

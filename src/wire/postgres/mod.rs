@@ -1,4 +1,5 @@
-//! The messages of PostgreSQL's protocol (version 3) that a login is made of.
+//! The messages of PostgreSQL's protocol (version 3): those that a login is made of, and of a
+//! session as much as an observer needs.
 //!
 //! ```text
 //!   StartupPacket           →             read by StartupPacket::read
@@ -12,6 +13,9 @@
 //! be right is an error as soon as it is seen, before anything is allocated for it. Everything is
 //! checked before it is handed out, on any bytes, and errors hold nothing that a peer wrote.
 //!
+//! Once the login is over, an observer follows the session without holding it up: a `Skimmer` tells
+//! the messages of either side apart in passing, `Request` and `Response` say what they are.
+//!
 //! Source: PostgreSQL documentation, chapter "Frontend/Backend Protocol", and `fe-connect.c` and
 //! `backend_startup.c` for what the documentation leaves open.
 
@@ -19,6 +23,10 @@ mod backend;
 mod fields;
 mod frame;
 mod frontend;
+#[cfg(feature = "postgres")]
+mod session;
+#[cfg(feature = "postgres")]
+mod skim;
 mod startup;
 #[cfg(test)]
 mod tests;
@@ -29,6 +37,10 @@ pub use backend::{Authentication, BackendMessage, NegotiateProtocolVersion};
 pub use fields::Fields;
 pub use frame::{Frame, MAX_LOGIN_MESSAGE_LENGTH};
 pub use frontend::{SSL_REQUEST, password_message, sasl_initial_response, sasl_response};
+#[cfg(feature = "postgres")]
+pub(crate) use session::{ErrorFields, MAX_TEXT_LENGTH, Request, Response};
+#[cfg(feature = "postgres")]
+pub(crate) use skim::Skimmer;
 pub use startup::{
     CancelRequest, MAX_STARTUP_PACKET_LENGTH, SslResponse, StartupMessage, StartupPacket,
 };

@@ -1,6 +1,8 @@
 mod backend;
 mod frames;
 mod interoperability;
+#[cfg(feature = "postgres")]
+mod session;
 mod startup;
 
 use bytes::{BufMut as _, BytesMut};

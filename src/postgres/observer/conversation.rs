@@ -1,0 +1,313 @@
+//! Requests and their answers, in their order, and the spans of those that nobody announced.
+
+use std::{borrow::Cow, collections::VecDeque, mem, sync::Arc};
+
+use ::opentelemetry::Context;
+
+use super::{
+    ledger::{Key, Ledger},
+    parents::{Ended, Kind, Parents, Wrapper},
+    texts::{Text, Texts},
+};
+use crate::{
+    opentelemetry::{ConnectionInfo, Failure, QuerySpan, sql::Description},
+    postgres::spans::refused,
+    wire::postgres::{ErrorFields, Request, Response},
+};
+
+/// A session's requests that are not answered, each up to a ReadyForQuery.
+pub(super) struct Conversation {
+    texts: Texts,
+    /// What has been written since the last `Sync`.
+    group: Asked,
+    /// Not answered, in their order.
+    asked: VecDeque<Asked>,
+    /// The last so many were written since the connection was last polled.
+    unsettled: usize,
+    parents: Parents,
+    /// The driver asks first of all whether the session takes writes.
+    checks_session: bool,
+}
+
+/// What the conversation takes place in.
+pub(super) struct Scene<'a> {
+    /// None: the login is not over.
+    pub(super) connection: Option<&'a Arc<ConnectionInfo>>,
+    pub(super) ledger: &'a Ledger,
+    /// A connection of ours is polling: it will say when it has ended.
+    pub(super) polled: bool,
+}
+
+/// What ends in one ReadyForQuery.
+#[derive(Default)]
+struct Asked {
+    query: Query,
+    /// Prepared, and not run.
+    prepared: Option<Arc<Text>>,
+    caller: Option<Context>,
+    kind: Option<Kind>,
+    /// It is the end of a copy that was begun before.
+    ends_copy: bool,
+    /// The server takes the data of a copy: the `Sync` behind the request does not count.
+    copies: bool,
+    rows: u64,
+    returns_rows: bool,
+    failure: Option<Failure>,
+}
+
+/// A query that was not announced.
+#[derive(Default)]
+enum Query {
+    /// It was, or it is no query.
+    #[default]
+    None,
+    /// Its parent may yet become known.
+    Written(Arc<Description>),
+    Running(QuerySpan),
+}
+
+/// ReadyForQuery to a question that was not asked.
+#[derive(Debug)]
+pub(super) struct Lost;
+
+impl Conversation {
+    /// A session that begins with a login.
+    pub(super) fn new(checks_session: bool) -> Self {
+        Conversation {
+            texts: Texts::default(),
+            group: Asked::default(),
+            asked: VecDeque::from([Asked::default()]),
+            unsettled: 0,
+            parents: Parents::default(),
+            checks_session,
+        }
+    }
+
+    pub(super) fn request(&mut self, request: Request<'_>, scene: &Scene<'_>) {
+        match request {
+            Request::Query { text } => self.query(text, scene),
+            Request::Parse { statement, text } => {
+                let text = Arc::new(Text::new(text, scene.ledger));
+                self.group.prepared = Some(Arc::clone(&text));
+                self.texts.parse(statement, text);
+                self.group.kind.get_or_insert(Kind::Query);
+            }
+            Request::Bind { portal, statement } => {
+                self.texts.bind(portal, statement);
+                self.group.kind.get_or_insert(Kind::Query);
+            }
+            Request::Execute { portal } => self.execute(portal, scene),
+            Request::Close { kind, name } => {
+                self.texts.close(kind, name);
+                self.group.kind.get_or_insert(Kind::Farewell);
+            }
+            Request::CopyEnd => {
+                self.group.ends_copy = true;
+                self.group.kind.get_or_insert(Kind::Farewell);
+            }
+            Request::Sync => {
+                let group = mem::take(&mut self.group);
+                self.ask(group, scene);
+            }
+            Request::FunctionCall => self.ask(Asked::default(), scene),
+            Request::Other => {}
+        }
+    }
+
+    pub(super) fn response(
+        &mut self,
+        response: Response<'_>,
+        scene: &Scene<'_>,
+    ) -> Result<(), Lost> {
+        if let Response::ReadyForQuery { in_transaction } = response {
+            if !in_transaction {
+                self.texts.transaction_ended();
+            }
+            return self.ready(scene);
+        }
+        // An error that answers nothing ends the connection.
+        let Some(asked) = self.asked.front_mut() else {
+            return Ok(());
+        };
+        match response {
+            Response::DataRow => asked.rows += 1,
+            Response::CommandComplete { tag } => {
+                asked.returns_rows |= asked.rows > 0 || tag.starts_with(b"SELECT");
+            }
+            Response::CopyInResponse => asked.copies = true,
+            Response::ErrorResponse(error) => asked.fail(error, scene),
+            Response::ReadyForQuery { .. } | Response::Other => {}
+        }
+        Ok(())
+    }
+
+    /// A poll of the connection has ended: who sent what it wrote is known now, or never.
+    pub(super) fn polled(&mut self, caller: Option<Context>, ended: Ended, scene: &Scene<'_>) {
+        let written = self.asked.len() - self.unsettled.min(self.asked.len());
+        self.unsettled = 0;
+        let mut new = self.asked.range_mut(written..);
+        let wrapper = match scene.ledger.is_busy() {
+            false => Wrapper::Idle,
+            true if new.any(|asked| matches!(asked.query, Query::Written(_))) => {
+                Wrapper::Concurrent
+            }
+            true => Wrapper::Busy,
+        };
+        let parent = self.parents.polled(caller, ended, wrapper);
+        for asked in self.asked.range_mut(written..) {
+            asked.caller.clone_from(&parent);
+            asked.begin(scene);
+        }
+    }
+
+    /// No answer will come any more.
+    pub(super) fn closed(&mut self, scene: &Scene<'_>) {
+        for mut asked in mem::take(&mut self.asked) {
+            asked.failure.get_or_insert_with(|| Failure {
+                error_type: Cow::Borrowed("closed"),
+                status_code: None,
+                description: Cow::Borrowed("connection closed"),
+            });
+            asked.end(scene);
+        }
+    }
+
+    /// Nothing more can be said of what is under way.
+    pub(super) fn lost(&mut self) {
+        for asked in self.asked.drain(..) {
+            if let Query::Running(span) = asked.query {
+                span.finish();
+            }
+        }
+    }
+
+    /// What the statement runs that the driver gave this number.
+    pub(super) fn description(&mut self, statement: u64) -> Option<Arc<Description>> {
+        Some(self.texts.of_statement(statement)?.description())
+    }
+
+    fn query(&mut self, text: &[u8], scene: &Scene<'_>) {
+        let is_check = mem::take(&mut self.checks_session) && text == SESSION_CHECK;
+        let text = Text::simple(text, scene.ledger);
+        let mut asked = Asked {
+            kind: Some(match text.is_rollback {
+                true => Kind::Farewell,
+                false => Kind::Query,
+            }),
+            ..Asked::default()
+        };
+        let announced = scene.ledger.meet([Key::Text(text.hash)]);
+        if !is_check && !announced && scene.is_wanted() {
+            asked.query = Query::Written(text.description());
+        }
+        self.ask(asked, scene);
+    }
+
+    fn execute(&mut self, portal: &[u8], scene: &Scene<'_>) {
+        let bound = self.texts.execute(portal);
+        self.group.prepared = None;
+        let text = bound.text.as_deref();
+        if text.is_some_and(|text| text.is_look_up) {
+            self.group.kind = Some(Kind::LookUp);
+            return;
+        }
+        self.group.kind = Some(Kind::Query);
+        let keys = [
+            bound.statement.map(Key::Statement),
+            text.map(|text| Key::Text(text.hash)),
+        ];
+        let announced = scene.ledger.meet(keys.into_iter().flatten());
+        if !announced && scene.is_wanted() {
+            let description = text.map(Text::description).unwrap_or_default();
+            self.group.query = Query::Written(description);
+        }
+    }
+
+    /// A request is complete.
+    fn ask(&mut self, mut asked: Asked, scene: &Scene<'_>) {
+        if asked.prepared.as_ref().is_some_and(|text| text.is_look_up) {
+            asked.kind = Some(Kind::LookUp);
+        }
+        let kind = *asked.kind.get_or_insert(Kind::Query);
+        self.parents.asked(kind);
+        if scene.polled {
+            self.unsettled += 1;
+        } else {
+            asked.begin(scene);
+        }
+        self.asked.push_back(asked);
+    }
+
+    /// The first request is answered.
+    fn ready(&mut self, scene: &Scene<'_>) -> Result<(), Lost> {
+        let asked = self.asked.pop_front().ok_or(Lost)?;
+        if asked.copies
+            && let Some(end) = self.asked.pop_front_if(|next| next.ends_copy)
+        {
+            self.parents.answered(end.kind.unwrap_or(Kind::Farewell));
+        }
+        if let Some(kind) = asked.kind {
+            self.parents.answered(kind);
+        }
+        asked.end(scene);
+        Ok(())
+    }
+}
+
+impl Asked {
+    fn begin(&mut self, scene: &Scene<'_>) {
+        let Some(connection) = scene.connection else {
+            return;
+        };
+        self.query = match mem::take(&mut self.query) {
+            Query::Written(description) => Query::Running(QuerySpan::start_observed(
+                connection,
+                &description,
+                self.caller.take(),
+            )),
+            query => query,
+        };
+    }
+
+    fn fail(&mut self, error: ErrorFields<'_>, scene: &Scene<'_>) {
+        if self.failure.is_some() {
+            return;
+        }
+        let [severity, sqlstate, message] =
+            [error.severity, error.sqlstate, error.message].map(String::from_utf8_lossy);
+        self.failure = Some(refused(&severity, &sqlstate, &message));
+        // A text that cannot be prepared is all that there is of its query.
+        if let Some(text) = self.prepared.take().filter(|text| !text.is_look_up)
+            && !scene
+                .ledger
+                .meet([Key::Text(text.hash), Key::Preparation(text.hash)])
+            && scene.is_wanted()
+        {
+            self.query = Query::Written(text.description());
+        }
+    }
+
+    fn end(mut self, scene: &Scene<'_>) {
+        self.begin(scene);
+        let Query::Running(mut span) = self.query else {
+            return;
+        };
+        if self.returns_rows {
+            span.rows(self.rows);
+        }
+        match self.failure {
+            Some(failure) => span.fail(|| failure),
+            None => span.finish(),
+        }
+    }
+}
+
+impl Scene<'_> {
+    /// Whether there is a use for spans.
+    fn is_wanted(&self) -> bool {
+        self.connection
+            .is_some_and(|connection| connection.wants_descriptions())
+    }
+}
+
+const SESSION_CHECK: &[u8] = b"SHOW transaction_read_only";

@@ -1,0 +1,254 @@
+//! What the wrapper has announced, so that nothing is shown twice.
+//!
+//! An announcement stands for one request that is about to be sent. Which of two requests with the
+//! same text it stands for does not matter: one of them is the wrapper's, and either way the other
+//! is shown once, with the same words.
+
+use std::{
+    collections::{HashMap, hash_map::RandomState},
+    hash::BuildHasher,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::wire::postgres::MAX_TEXT_LENGTH;
+
+/// The announcements on one connection.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// Makes keys that nobody can aim at.
+    hashes: RandomState,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_key: HashMap<Key, Count>,
+    /// Operations under way.
+    running: usize,
+    /// What was given up since the connection was last polled.
+    given_up: Vec<Key>,
+    /// What was given up before that.
+    leaving: Vec<Key>,
+}
+
+/// By what a request is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::postgres) enum Key {
+    /// A run of the statement that the driver gave this number.
+    Statement(u64),
+    /// A run of a text, by its hash.
+    Text(u64),
+    /// A text that is only prepared.
+    Preparation(u64),
+}
+
+impl Key {
+    /// The same text, but only prepared.
+    pub(in crate::postgres) fn of_preparation(self) -> Option<Self> {
+        match self {
+            Key::Text(hash) => Some(Key::Preparation(hash)),
+            Key::Statement(_) | Key::Preparation(_) => None,
+        }
+    }
+}
+
+/// Announcements of one key.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    /// Not met yet.
+    open: usize,
+    /// Operations that may still send a request.
+    running: usize,
+    /// Requests of operations that were given up, which may be on their way.
+    lingering: usize,
+}
+
+impl Ledger {
+    /// Of a text, however much of it is at hand: a comment at its end, which names the trace, does
+    /// not count.
+    pub(super) fn hash(&self, text: &[u8]) -> u64 {
+        self.hashes.hash_one(essence(text))
+    }
+
+    pub(super) fn announce(&self, key: Key) {
+        let mut entries = self.entries();
+        entries.running += 1;
+        let count = entries.by_key.entry(key).or_default();
+        count.open += 1;
+        count.running += 1;
+    }
+
+    /// The operation has ended: none of its requests is on its way.
+    pub(super) fn withdraw(&self, key: Key) {
+        let mut entries = self.entries();
+        entries.running = entries.running.saturating_sub(1);
+        entries.change(key, |count| {
+            count.running = count.running.saturating_sub(1);
+        });
+    }
+
+    /// Nobody waits for the operation any more; its request may be on its way.
+    pub(super) fn give_up(&self, key: Key) {
+        let mut entries = self.entries();
+        entries.running = entries.running.saturating_sub(1);
+        entries.given_up.push(key);
+        entries.change(key, |count| {
+            count.running = count.running.saturating_sub(1);
+            count.lingering += 1;
+        });
+    }
+
+    /// Whether a request was announced. It is no longer.
+    pub(super) fn meet(&self, keys: impl IntoIterator<Item = Key>) -> bool {
+        let mut entries = self.entries();
+        if entries.by_key.is_empty() {
+            return false;
+        }
+        for key in keys {
+            if let Some(count) = entries.by_key.get_mut(&key)
+                && count.open > 0
+            {
+                count.open -= 1;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether the wrapper is doing something.
+    pub(super) fn is_busy(&self) -> bool {
+        self.entries().running > 0
+    }
+
+    /// The connection is about to write what there is.
+    pub(super) fn writing(&self) {
+        let mut entries = self.entries();
+        let mut given_up = std::mem::take(&mut entries.given_up);
+        entries.leaving.append(&mut given_up);
+    }
+
+    /// It has written everything.
+    pub(super) fn written(&self) {
+        let mut entries = self.entries();
+        for key in std::mem::take(&mut entries.leaving) {
+            entries.change(key, |count| {
+                count.lingering = count.lingering.saturating_sub(1);
+            });
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn change(&mut self, key: Key, change: impl FnOnce(&mut Count)) {
+        let Some(count) = self.by_key.get_mut(&key) else {
+            return;
+        };
+        change(count);
+        let may_come = count.running + count.lingering;
+        count.open = count.open.min(may_come);
+        if may_come == 0 {
+            self.by_key.remove(&key);
+        }
+    }
+}
+
+/// The part of a text by which it is recognised: without a comment behind its last statement, and
+/// no more than half of the greatest length, so that such a comment was seen as well.
+fn essence(text: &[u8]) -> &[u8] {
+    let whole = text.len() < MAX_TEXT_LENGTH;
+    let text = if whole { without_comment(text) } else { text };
+    text.get(..MAX_TEXT_LENGTH / 2).unwrap_or(text)
+}
+
+fn without_comment(text: &[u8]) -> &[u8] {
+    let statements = without_end(text);
+    let comment = match statements {
+        [.., b'*', b'/'] => statements.windows(2).rposition(|two| two == b"/*"),
+        _ => None,
+    };
+    let before = comment.and_then(|comment| statements.get(..comment));
+    before.map_or(statements, without_end)
+}
+
+fn without_end(text: &[u8]) -> &[u8] {
+    let is_end = |byte: &u8| byte.is_ascii_whitespace() || *byte == b';';
+    let end = text.iter().rposition(|byte| !is_end(byte));
+    text.get(..end.map_or(0, |last| last + 1)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_announcement_is_met_once() {
+        let ledger = Ledger::default();
+        let key = Key::Text(ledger.hash(b"SELECT 1"));
+        assert!(!ledger.meet([key]));
+        ledger.announce(key);
+        assert!(ledger.is_busy());
+        assert!(ledger.meet([Key::Statement(1), key]));
+        assert!(!ledger.meet([key]));
+        ledger.withdraw(key);
+        assert!(!ledger.is_busy());
+        assert!(ledger.entries().by_key.is_empty());
+    }
+
+    #[test]
+    fn what_ended_without_being_met_is_announced_no_more() {
+        let ledger = Ledger::default();
+        let key = Key::Statement(7);
+        ledger.announce(key);
+        ledger.announce(key);
+        ledger.withdraw(key);
+        assert!(ledger.meet([key]), "the other one");
+        assert!(!ledger.meet([key]));
+        ledger.withdraw(key);
+        assert!(ledger.entries().by_key.is_empty());
+    }
+
+    #[test]
+    fn what_was_given_up_lingers_until_everything_is_written() {
+        let ledger = Ledger::default();
+        let key = Key::Text(ledger.hash(b"ROLLBACK"));
+        ledger.announce(key);
+        ledger.writing();
+        ledger.give_up(key);
+        // That began before it was given up.
+        ledger.written();
+        assert!(ledger.meet([key]));
+
+        ledger.announce(key);
+        ledger.give_up(key);
+        assert!(!ledger.is_busy());
+        ledger.writing();
+        ledger.written();
+        assert!(!ledger.meet([key]));
+        assert!(ledger.entries().by_key.is_empty());
+    }
+
+    #[test]
+    fn a_comment_at_the_end_does_not_count() {
+        let ledger = Ledger::default();
+        let same =
+            |one: &str, other: &str| ledger.hash(one.as_bytes()) == ledger.hash(other.as_bytes());
+        for commented in [
+            "SELECT 1 /*traceparent='00-1'*/",
+            "SELECT 1 /*traceparent='00-1'*/; ",
+        ] {
+            assert!(same("SELECT 1;", commented) && same("SELECT 1", commented));
+        }
+        assert!(!same("SELECT 1", "SELECT 2 /*traceparent='00-1'*/"));
+        assert!(!same("*/", ""));
+        let long = "x".repeat(MAX_TEXT_LENGTH / 2);
+        assert!(same(&long, &format!("{long} /*traceparent='00-1'*/")));
+        let longer = "x".repeat(MAX_TEXT_LENGTH - 3);
+        let commented = format!("{longer}/*traceparent*/");
+        let seen = &commented[..MAX_TEXT_LENGTH];
+        assert!(same(&longer, seen));
+    }
+}

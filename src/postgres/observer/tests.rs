@@ -1,0 +1,446 @@
+//! Conversations as drivers have them, byte by byte.
+
+use bytes::{BufMut, BytesMut};
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use postgres_protocol::{IsNull, message::frontend};
+use proptest::prelude::*;
+
+use super::*;
+use crate::opentelemetry::{Identity, Instrumentation, Server};
+
+/// A session that is observed, and the spans that it made.
+struct Session {
+    observed: Arc<Observed>,
+    exporter: InMemorySpanExporter,
+}
+
+/// What either side sends.
+#[derive(Clone, Debug)]
+enum Piece {
+    Client(Vec<u8>),
+    Server(Vec<u8>),
+}
+
+impl Session {
+    fn new() -> Self {
+        let session = Session::logging_in();
+        session.log_in();
+        session
+    }
+
+    /// Nobody knows yet who is connected.
+    fn logging_in() -> Self {
+        let session = Session {
+            observed: Arc::default(),
+            exporter: InMemorySpanExporter::default(),
+        };
+        session.observed.opened(&ready(b'I'));
+        session
+    }
+
+    fn log_in(&self) {
+        let provider = SdkTracerProvider::builder()
+            .with_simple_exporter(self.exporter.clone())
+            .build();
+        let own = Instrumentation::new()
+            .tracer_provider(provider)
+            .returned_rows(true);
+        let server = Server {
+            host: "db.example",
+            port: 5432,
+            peer: None,
+            database: "shop",
+            schema: None,
+        };
+        let identity = Identity::default();
+        let info = ConnectionInfo::postgresql(&server, &identity, Some(Arc::new(own)));
+        self.observed.connected(info);
+    }
+
+    fn play(&self, pieces: &[Piece]) {
+        for piece in pieces {
+            match piece {
+                Piece::Client(bytes) => self.observed.wrote([bytes.as_slice()], false),
+                Piece::Server(bytes) => self.observed.read(bytes, false),
+            }
+        }
+    }
+
+    fn client(&self, write: impl FnOnce(&mut BytesMut)) {
+        self.play(&[client(write)]);
+    }
+
+    fn server(&self, messages: &[Vec<u8>]) {
+        self.play(&[server(messages)]);
+    }
+
+    fn spans(&self) -> Vec<SpanData> {
+        self.exporter.get_finished_spans().unwrap()
+    }
+
+    /// Text, and error or rows, of each span.
+    fn shown(&self) -> Vec<(String, Option<String>, Option<String>)> {
+        let spans = self.spans();
+        let of = |span: &SpanData, key: &str| {
+            let found = span.attributes.iter().find(|one| one.key.as_str() == key)?;
+            Some(found.value.to_string())
+        };
+        spans
+            .iter()
+            .map(|span| {
+                let text = of(span, "db.query.text").unwrap_or_default();
+                let rows = of(span, "db.response.returned_rows");
+                (text, of(span, "error.type"), rows)
+            })
+            .collect()
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.shown().into_iter().map(|(text, ..)| text).collect()
+    }
+}
+
+fn client(write: impl FnOnce(&mut BytesMut)) -> Piece {
+    let mut bytes = BytesMut::new();
+    write(&mut bytes);
+    Piece::Client(bytes.to_vec())
+}
+
+fn server(messages: &[Vec<u8>]) -> Piece {
+    Piece::Server(messages.concat())
+}
+
+fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut message = vec![tag];
+    message.put_u32(u32::try_from(body.len() + 4).unwrap());
+    message.put_slice(body);
+    message
+}
+
+fn ready(status: u8) -> Vec<u8> {
+    message(b'Z', &[status])
+}
+
+fn complete(tag: &str) -> Vec<u8> {
+    message(b'C', format!("{tag}\0").as_bytes())
+}
+
+fn row() -> Vec<u8> {
+    message(b'D', b"\0\x01\0\0\0\x011")
+}
+
+fn error(code: &str) -> Vec<u8> {
+    let fields = format!("SERROR\0VERROR\0C{code}\0Mno such\0\0");
+    message(b'E', fields.as_bytes())
+}
+
+fn parse(name: &str, text: &str, bytes: &mut BytesMut) {
+    frontend::parse(name, text, [], bytes).unwrap();
+    frontend::describe(b'S', name, bytes).unwrap();
+}
+
+fn bind(portal: &str, statement: &str, bytes: &mut BytesMut) {
+    let value = |(), bytes: &mut BytesMut| {
+        bytes.put_slice(b"canary");
+        Ok(IsNull::No)
+    };
+    let bound = frontend::bind(portal, statement, [1], [()], value, [1], bytes);
+    assert!(bound.is_ok());
+}
+
+fn run(statement: &str, bytes: &mut BytesMut) {
+    bind("", statement, bytes);
+    frontend::execute("", 0, bytes).unwrap();
+    frontend::sync(bytes);
+}
+
+/// `query` of the driver's client: prepared, run, and closed.
+fn prepared_run_and_closed() -> Vec<Piece> {
+    vec![
+        client(|bytes| {
+            parse("s1", "SELECT $1::text FROM t", bytes);
+            frontend::sync(bytes);
+        }),
+        server(&[
+            message(b'1', b""),
+            message(b't', b"\0\0"),
+            message(b'T', b"\0\0"),
+            ready(b'I'),
+        ]),
+        client(|bytes| run("s1", bytes)),
+        server(&[
+            message(b'2', b""),
+            row(),
+            row(),
+            complete("SELECT 2"),
+            ready(b'I'),
+        ]),
+        client(|bytes| {
+            frontend::close(b'S', "s1", bytes).unwrap();
+            frontend::sync(bytes);
+        }),
+        server(&[message(b'3', b""), ready(b'I')]),
+        client(|bytes| frontend::query("DELETE FROM t", bytes).unwrap()),
+        server(&[
+            message(b'N', b"VNOTICE\0\0"),
+            complete("DELETE 3"),
+            ready(b'I'),
+        ]),
+    ]
+}
+
+fn expected() -> Vec<(String, Option<String>, Option<String>)> {
+    vec![
+        ("SELECT $1::text FROM t".into(), None, Some("2".into())),
+        ("DELETE FROM t".into(), None, None),
+    ]
+}
+
+#[test]
+fn what_is_run_is_a_span_and_what_is_prepared_is_none() {
+    let session = Session::new();
+    session.play(&prepared_run_and_closed());
+    assert_eq!(session.shown(), expected());
+    assert!(!format!("{:?}", session.spans()).contains("canary"));
+    for span in session.spans() {
+        let mark = span
+            .attributes
+            .iter()
+            .find(|one| one.key.as_str() == "approzium.parent");
+        assert_eq!(mark.unwrap().value.as_str(), "unknown");
+    }
+}
+
+#[test]
+fn what_was_prepared_before_anybody_asked_is_known() {
+    let session = Session::logging_in();
+    session.client(|bytes| {
+        parse("s1", "SELECT 1 AS early", bytes);
+        frontend::sync(bytes);
+        run("s1", bytes);
+    });
+    session.server(&[ready(b'I'), complete("SELECT 1"), ready(b'I')]);
+    assert!(session.spans().is_empty());
+    session.log_in();
+    session.client(|bytes| run("s1", bytes));
+    session.server(&[complete("SELECT 1"), ready(b'I')]);
+    assert_eq!(session.texts(), ["SELECT ? AS early"]);
+}
+
+#[test]
+fn a_text_that_cannot_be_prepared_is_a_failed_query() {
+    let session = Session::new();
+    for text in [
+        "SELECT nothing",
+        "SELECT enumlabel\nFROM pg_catalog.pg_enum\nWHERE enumtypid = $1\nORDER BY enumsortorder\n",
+    ] {
+        session.client(|bytes| {
+            parse("s1", text, bytes);
+            frontend::sync(bytes);
+        });
+        session.server(&[error("42703"), ready(b'I')]);
+    }
+    let failed = ("SELECT nothing".into(), Some("42703".into()), None);
+    assert_eq!(session.shown(), [failed]);
+}
+
+#[test]
+fn what_was_announced_is_not_shown() {
+    let session = Session::new();
+    let announced = [
+        session.observed.announce(Sent::Text("DELETE FROM t")),
+        session.observed.announce(Sent::Statement(1)),
+    ];
+    session.play(&prepared_run_and_closed());
+    assert!(session.spans().is_empty());
+    announced.into_iter().for_each(Announcement::withdraw);
+    session.play(&prepared_run_and_closed());
+    assert_eq!(session.shown(), expected());
+
+    let failing = || {
+        session.client(|bytes| {
+            parse("s2", "SELECT nothing", bytes);
+            frontend::sync(bytes);
+        });
+        session.server(&[error("42703"), ready(b'I')]);
+    };
+    let preparation = session
+        .observed
+        .announce(Sent::Preparation("SELECT nothing"));
+    failing();
+    assert_eq!(session.spans().len(), 2);
+    preparation.withdraw();
+    failing();
+    assert_eq!(session.spans().len(), 3);
+}
+
+#[test]
+fn portals_run_their_statement() {
+    let session = Session::new();
+    session.client(|bytes| {
+        parse("s1", "SELECT 1 FROM a", bytes);
+        frontend::sync(bytes);
+        bind("p1", "s1", bytes);
+        frontend::sync(bytes);
+        for _ in 0..2 {
+            frontend::execute("p1", 1, bytes).unwrap();
+            frontend::sync(bytes);
+        }
+        frontend::close(b'P', "p1", bytes).unwrap();
+        frontend::sync(bytes);
+    });
+    let suspended = || message(b's', b"");
+    session.server(&[ready(b'T'), ready(b'T')]);
+    session.server(&[
+        row(),
+        suspended(),
+        ready(b'T'),
+        row(),
+        suspended(),
+        ready(b'T'),
+    ]);
+    session.server(&[ready(b'T')]);
+    assert_eq!(session.texts(), ["SELECT ? FROM a", "SELECT ? FROM a"]);
+}
+
+fn copy(bytes: &mut BytesMut) {
+    parse("s1", "COPY t FROM STDIN", bytes);
+    frontend::sync(bytes);
+    run("s1", bytes);
+}
+
+fn query(bytes: &mut BytesMut) {
+    frontend::query("SELECT 1 AS after", bytes).unwrap();
+}
+
+#[test]
+fn a_copy_ends_once_though_it_is_synced_twice() {
+    for end in ["COPY 1", "57014"] {
+        let session = Session::new();
+        session.client(copy);
+        session.server(&[ready(b'I'), message(b'2', b""), message(b'G', b"\0\0\0")]);
+        session.client(|bytes| {
+            bytes.put_slice(&message(b'd', b"1\n"));
+            frontend::copy_done(bytes);
+            frontend::sync(bytes);
+            query(bytes);
+        });
+        let answer = match end {
+            "COPY 1" => complete(end),
+            code => error(code),
+        };
+        session.server(&[answer, ready(b'I')]);
+        assert_eq!(session.texts(), ["COPY t FROM STDIN"], "{end}");
+        session.server(&[row(), complete("SELECT 1"), ready(b'I')]);
+        assert_eq!(session.texts().len(), 2, "{end}");
+    }
+}
+
+#[test]
+fn a_copy_that_is_refused_is_answered_twice() {
+    let session = Session::new();
+    session.client(copy);
+    session.server(&[ready(b'I')]);
+    // The driver's future was dropped before it heard of it.
+    session.client(|bytes| {
+        frontend::copy_fail("", bytes).unwrap();
+        frontend::sync(bytes);
+        query(bytes);
+    });
+    session.server(&[error("42501"), ready(b'I'), ready(b'I'), ready(b'I')]);
+    let failed = session.shown().into_iter().next().unwrap();
+    assert_eq!(failed.1.as_deref(), Some("42501"));
+    assert_eq!(session.texts(), ["COPY t FROM STDIN", "SELECT ? AS after"]);
+}
+
+#[test]
+fn what_is_not_answered_says_why() {
+    let session = Session::new();
+    session.client(query);
+    session.server(&[error("57P01")]);
+    session.observed.closed();
+    let session_that_died = session.shown();
+    assert_eq!(session_that_died[0].1.as_deref(), Some("57P01"));
+
+    let session = Session::new();
+    session.client(query);
+    session.observed.closed();
+    assert_eq!(session.shown()[0].1.as_deref(), Some("closed"));
+
+    let session = Session::new();
+    session.client(query);
+    session.observed.dropped();
+    assert_eq!(session.shown()[0].1.as_deref(), Some("cancelled"));
+}
+
+#[test]
+fn the_drivers_own_check_is_no_query() {
+    let session = Session {
+        observed: Arc::new(Observed::checked(true)),
+        exporter: InMemorySpanExporter::default(),
+    };
+    session.observed.opened(&ready(b'I'));
+    session.log_in();
+    for _ in 0..2 {
+        session.client(|bytes| frontend::query("SHOW transaction_read_only", bytes).unwrap());
+        session.server(&[row(), complete("SHOW"), ready(b'I')]);
+    }
+    assert_eq!(session.texts(), ["SHOW transaction_read_only"]);
+}
+
+#[test]
+fn once_lost_it_sees_nothing_and_disturbs_nothing() {
+    for nonsense in [
+        Piece::Client(b"!!!!!!!!".to_vec()),
+        Piece::Server(b"Q\0\0\0\x01".to_vec()),
+        server(&[ready(b'I'), ready(b'I')]),
+    ] {
+        let session = Session::new();
+        session.client(query);
+        session.play(&[nonsense]);
+        assert_eq!(session.shown()[0].1, None);
+        session.play(&prepared_run_and_closed());
+        session.observed.closed();
+        assert_eq!(session.spans().len(), 1);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn cuts_change_nothing(cuts in prop::collection::vec(1usize..20, 1..20)) {
+        let session = Session::new();
+        let mut cuts = cuts.iter().copied().cycle();
+        for piece in prepared_run_and_closed() {
+            let (Piece::Client(bytes) | Piece::Server(bytes)) = &piece;
+            let mut rest = bytes.as_slice();
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(cuts.next().unwrap().min(rest.len()));
+                rest = later;
+                session.play(&[match piece {
+                    Piece::Client(_) => Piece::Client(now.to_vec()),
+                    Piece::Server(_) => Piece::Server(now.to_vec()),
+                }]);
+            }
+        }
+        prop_assert_eq!(session.shown(), expected());
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(
+        pieces in prop::collection::vec(
+            (any::<bool>(), prop::sample::select(b"QPBECScfFDGZT".to_vec()), prop::collection::vec(any::<u8>(), 0..60)),
+            0..12,
+        ),
+        tail in prop::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let session = Session::new();
+        for (ours, tag, body) in pieces {
+            let bytes = message(tag, &body);
+            session.play(&[if ours { Piece::Client(bytes) } else { Piece::Server(bytes) }]);
+        }
+        session.play(&[Piece::Client(tail.clone()), Piece::Server(tail)]);
+        session.observed.closed();
+    }
+}

@@ -1,0 +1,195 @@
+//! Which text a statement or a portal has.
+
+use std::sync::{Arc, OnceLock};
+
+use super::ledger::Ledger;
+use crate::{
+    opentelemetry::sql::{Description, describe, describe_simple},
+    postgres::recent::Recent,
+};
+
+/// A text that was sent to be run, now or later.
+pub(super) struct Text {
+    /// By which it is announced.
+    pub(super) hash: u64,
+    /// It came by the simple protocol.
+    is_simple: bool,
+    /// The driver asks for its own purposes.
+    pub(super) is_look_up: bool,
+    /// As the driver writes it for a transaction that was dropped.
+    pub(super) is_rollback: bool,
+    beginning: Box<[u8]>,
+    description: OnceLock<Arc<Description>>,
+}
+
+impl Text {
+    /// Of a `Query`.
+    pub(super) fn simple(text: &[u8], ledger: &Ledger) -> Self {
+        Text {
+            is_simple: true,
+            ..Text::new(text, ledger)
+        }
+    }
+
+    /// Of a `Parse`.
+    pub(super) fn new(text: &[u8], ledger: &Ledger) -> Self {
+        Text {
+            hash: ledger.hash(text),
+            is_simple: false,
+            is_rollback: text == b"ROLLBACK" || text.starts_with(b"ROLLBACK TO "),
+            is_look_up: LOOK_UPS.iter().any(|known| known.as_bytes() == text),
+            beginning: text.get(..STORED).unwrap_or(text).into(),
+            description: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn description(&self) -> Arc<Description> {
+        Arc::clone(self.description.get_or_init(|| {
+            let text = String::from_utf8_lossy(&self.beginning);
+            Arc::new(match self.is_simple {
+                true => describe_simple(&text),
+                false => describe(&text),
+            })
+        }))
+    }
+}
+
+/// The texts of a session's statements and portals, by the names that the client gave them.
+#[derive(Default)]
+pub(super) struct Texts {
+    statements: Names<Arc<Text>>,
+    portals: Names<Bound>,
+}
+
+/// What a portal runs.
+#[derive(Clone)]
+pub(super) struct Bound {
+    /// The number of the statement, if the driver named it.
+    pub(super) statement: Option<u64>,
+    /// None: it was prepared too long ago.
+    pub(super) text: Option<Arc<Text>>,
+}
+
+impl Texts {
+    pub(super) fn parse(&mut self, statement: &[u8], text: Arc<Text>) {
+        self.statements.insert(statement, text);
+    }
+
+    pub(super) fn bind(&mut self, portal: &[u8], statement: &[u8]) {
+        let bound = Bound {
+            statement: number(statement),
+            text: self.statements.find(statement),
+        };
+        self.portals.insert(portal, bound);
+    }
+
+    /// What is run; nothing is known of it if it was not bound here.
+    pub(super) fn execute(&mut self, portal: &[u8]) -> Bound {
+        self.portals.find(portal).unwrap_or(Bound {
+            statement: None,
+            text: None,
+        })
+    }
+
+    pub(super) fn close(&mut self, kind: u8, name: &[u8]) {
+        match kind {
+            b'S' => self.statements.remove(name),
+            _ => self.portals.remove(name),
+        }
+    }
+
+    /// No portal outlives its transaction.
+    pub(super) fn transaction_ended(&mut self) {
+        self.portals.clear();
+    }
+
+    /// The text of the statement that the driver gave this number.
+    pub(super) fn of_statement(&mut self, number: u64) -> Option<Arc<Text>> {
+        self.statements.find(format!("s{number}").as_bytes())
+    }
+}
+
+/// Names, among them the empty one, which is used most.
+struct Names<V> {
+    unnamed: Option<V>,
+    named: Recent<Box<[u8]>, V>,
+}
+
+impl<V: Clone> Names<V> {
+    fn insert(&mut self, name: &[u8], value: V) {
+        match name {
+            [] => self.unnamed = Some(value),
+            name => self.named.insert(name.into(), value),
+        }
+    }
+
+    fn find(&mut self, name: &[u8]) -> Option<V> {
+        match name {
+            [] => self.unnamed.clone(),
+            name => self.named.find(name),
+        }
+    }
+
+    fn remove(&mut self, name: &[u8]) {
+        match name {
+            [] => self.unnamed = None,
+            name => self.named.remove(name),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.unnamed = None;
+        self.named.clear();
+    }
+}
+
+impl<V> Default for Names<V> {
+    fn default() -> Self {
+        Names {
+            unnamed: None,
+            named: Recent::default(),
+        }
+    }
+}
+
+/// 7 of `s7`: so the driver names its statements.
+fn number(name: &[u8]) -> Option<u64> {
+    str::from_utf8(name.strip_prefix(b"s")?).ok()?.parse().ok()
+}
+
+/// What is kept of a text, in bytes: [`describe`] looks at 16 KiB, and has to see that there is
+/// more.
+const STORED: usize = 17 * 1_024;
+
+/// By these the driver finds out what a type is that it does not know. A test with such types tells
+/// should a later version of it ask otherwise.
+const LOOK_UPS: [&str; 5] = [
+    "SELECT t.typname, t.typtype, t.typelem, r.rngsubtype, t.typbasetype, n.nspname, t.typrelid
+FROM pg_catalog.pg_type t
+LEFT OUTER JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid
+INNER JOIN pg_catalog.pg_namespace n ON t.typnamespace = n.oid
+WHERE t.oid = $1
+",
+    "SELECT t.typname, t.typtype, t.typelem, NULL::OID, t.typbasetype, n.nspname, t.typrelid
+FROM pg_catalog.pg_type t
+INNER JOIN pg_catalog.pg_namespace n ON t.typnamespace = n.oid
+WHERE t.oid = $1
+",
+    "SELECT enumlabel
+FROM pg_catalog.pg_enum
+WHERE enumtypid = $1
+ORDER BY enumsortorder
+",
+    "SELECT enumlabel
+FROM pg_catalog.pg_enum
+WHERE enumtypid = $1
+ORDER BY oid
+",
+    "SELECT attname, atttypid
+FROM pg_catalog.pg_attribute
+WHERE attrelid = $1
+AND NOT attisdropped
+AND attnum > 0
+ORDER BY attnum
+",
+];

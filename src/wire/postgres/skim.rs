@@ -1,0 +1,157 @@
+//! Messages told apart in passing: the bytes belong to somebody else and are not held up.
+
+use std::fmt;
+
+use super::Error;
+
+/// Follows one direction of a session, however its bytes are cut.
+///
+/// Of a message it keeps only the beginning that is asked for, and nothing of a message that lies
+/// whole in the bytes at hand.
+#[derive(Default)]
+pub(crate) struct Skimmer {
+    header: [u8; HEADER_LENGTH],
+    /// Bytes of the header that are there.
+    known: usize,
+    /// The message that has begun.
+    message: Option<Begun>,
+    /// The beginning of its body.
+    kept: Vec<u8>,
+}
+
+/// A message that has passed.
+#[derive(Clone, Copy)]
+pub(crate) struct Skimmed<'a> {
+    pub(crate) tag: u8,
+    /// What follows tag and length, or the beginning of it.
+    pub(crate) body: &'a [u8],
+}
+
+#[derive(Clone, Copy)]
+struct Begun {
+    tag: u8,
+    /// Bytes that are still to come.
+    left: usize,
+    /// Bytes of the body to be kept.
+    keep: usize,
+}
+
+impl Skimmer {
+    /// Sees the next bytes, and shows each message that they complete.
+    ///
+    /// `keep` says how many bytes of a message's body to show, by its type; `None` if there is no
+    /// such type.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for a length that cannot be, [`Error::Malformed`] for a type that there is
+    /// not. Where messages begin is lost then.
+    pub(crate) fn skim(
+        &mut self,
+        mut bytes: &[u8],
+        keep: impl Fn(u8) -> Option<usize>,
+        mut show: impl FnMut(Skimmed<'_>),
+    ) -> Result<(), Error> {
+        loop {
+            let Some(message) = self.message.as_mut() else {
+                match self.begin(&mut bytes, &keep)? {
+                    Some(begun) => self.message = Some(begun),
+                    None => return Ok(()),
+                }
+                continue;
+            };
+            let (body, rest) = bytes
+                .split_at_checked(message.left)
+                .unwrap_or((bytes, &[][..]));
+            bytes = rest;
+            message.left -= body.len();
+            let wanted = message.keep.saturating_sub(self.kept.len());
+            let beginning = body.get(..wanted).unwrap_or(body);
+            let tag = message.tag;
+            if message.left > 0 {
+                self.kept.extend_from_slice(beginning);
+                return Ok(());
+            }
+            self.message = None;
+            if self.kept.is_empty() {
+                show(Skimmed {
+                    tag,
+                    body: beginning,
+                });
+            } else {
+                self.kept.extend_from_slice(beginning);
+                show(Skimmed {
+                    tag,
+                    body: &self.kept,
+                });
+                self.kept.clear();
+                self.kept.shrink_to(RETAINED);
+            }
+        }
+    }
+
+    /// Takes a header off the bytes.
+    fn begin(
+        &mut self,
+        bytes: &mut &[u8],
+        keep: &impl Fn(u8) -> Option<usize>,
+    ) -> Result<Option<Begun>, Error> {
+        let missing = self.header.get_mut(self.known..).unwrap_or_default();
+        let taken = missing.len().min(bytes.len());
+        let (taken, rest) = bytes.split_at_checked(taken).unwrap_or_default();
+        for (place, byte) in missing.iter_mut().zip(taken) {
+            *place = *byte;
+        }
+        *bytes = rest;
+        self.known += taken.len();
+        if self.known < HEADER_LENGTH {
+            return Ok(None);
+        }
+        self.known = 0;
+        let [tag, length @ ..] = self.header;
+        let claimed = u32::from_be_bytes(length);
+        let keep = keep(tag).ok_or(Error::Malformed("type of a message"))?;
+        let left = claimed
+            .checked_sub(LENGTH_OF_LENGTH)
+            .and_then(|left| usize::try_from(left).ok())
+            .ok_or(Error::Length {
+                claimed,
+                limit: usize::MAX,
+            })?;
+        Ok(Some(Begun { tag, left, keep }))
+    }
+}
+
+/// What is kept may hold values.
+impl fmt::Debug for Skimmer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Skimmer").finish_non_exhaustive()
+    }
+}
+
+/// A tag and a length.
+const HEADER_LENGTH: usize = 5;
+
+/// A length counts itself.
+const LENGTH_OF_LENGTH: u32 = 4;
+
+/// Bytes of memory that stay after a long message.
+const RETAINED: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_leaves_no_memory_behind() {
+        let mut skimmer = Skimmer::default();
+        let mut long = b"Q\0\x01\x86\xa4".to_vec();
+        long.resize(5 + 100_000, b'x');
+        let mut length = 0;
+        for piece in long.chunks(1_000) {
+            let show = |one: Skimmed<'_>| length = one.body.len();
+            skimmer.skim(piece, |_| Some(50_000), show).unwrap();
+        }
+        assert_eq!(length, 50_000);
+        assert!(skimmer.kept.capacity() <= RETAINED);
+    }
+}
