@@ -26,6 +26,8 @@
 //! Database spans that other instrumentation makes get this process's attribution on their way, as
 //! by [`span_processor`].
 //!
+//! Metrics go the same way [if they are asked for](PipelineBuilder::metrics).
+//!
 //! A collector that is slow, dead or refusing never holds the application up: when the queue of the
 //! batches is full, or an export fails, spans are dropped. They are counted by
 //! [`Pipeline::dropped_spans`] and by the metrics that OpenTelemetry has for it,
@@ -33,14 +35,16 @@
 //! which go to the global `MeterProvider`.
 
 mod counted;
+mod metrics;
 
 use std::{borrow::Cow, env, sync::Arc, time::Duration};
 
 use ::opentelemetry::{Key, KeyValue, global, trace::TracerProvider};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithTonicConfig};
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::{
     Resource,
+    metrics::SdkMeterProvider,
     propagation::TraceContextPropagator,
     resource::{EnvResourceDetector, SdkProvidedResourceDetector, TelemetryResourceDetector},
     trace::{SdkTracer, SdkTracerProvider},
@@ -62,6 +66,7 @@ pub struct PipelineBuilder {
     service_name: Option<String>,
     endpoint: Option<String>,
     resource: Option<Resource>,
+    metrics: bool,
 }
 
 impl PipelineBuilder {
@@ -84,6 +89,17 @@ impl PipelineBuilder {
         self
     }
 
+    /// Whether [metrics](super::metrics) go the same way, each minute, or as often as
+    /// `OTEL_METRIC_EXPORT_INTERVAL` says in milliseconds. Default: no, since a Jaeger by itself
+    /// takes traces alone.
+    ///
+    /// Their resource is the service and a `service.instance.id`, drawn anew for each process where
+    /// there is none: roles and places are for spans.
+    pub fn metrics(mut self, send: bool) -> Self {
+        self.metrics = send;
+        self
+    }
+
     /// Builds it. Waits for [`attribution`], which has a budget of its own, and
     /// for nothing else: no connection is made yet.
     ///
@@ -93,23 +109,30 @@ impl PipelineBuilder {
     /// If the endpoint, or one of the environment variables, makes no sense.
     pub async fn build(self) -> Result<Pipeline> {
         let mut exporter = SpanExporter::builder().with_tonic();
-        if self.wants_tls() {
+        let endpoint = self.endpoint.clone();
+        let endpoint = endpoint.as_deref();
+        if wants_tls(endpoint, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
             exporter = exporter.with_tls_config(native_roots());
         }
-        if let Some(endpoint) = &self.endpoint {
+        if let Some(endpoint) = endpoint {
             exporter = exporter.with_endpoint(endpoint);
         }
-        let exporter = exporter.build().map_err(|error| {
-            Error::configuration("the OTLP exporter cannot be built")
-                .with_help("check its endpoint and the OTEL_EXPORTER_OTLP_… variables")
-                .with_source(error)
-        })?;
+        let exporter = exporter.build().map_err(not_built)?;
         let (batches, counts) = counted::batches(exporter);
+        let sends_metrics = self.metrics;
+        let resource = self.merged_resource().await;
+        let metrics = sends_metrics
+            .then(|| metrics::provider(endpoint, &resource))
+            .transpose()?;
         let provider = SdkTracerProvider::builder()
-            .with_resource(self.merged_resource().await)
+            .with_resource(resource)
             .with_span_processor(span_processor().around(batches))
             .build();
-        Ok(Pipeline { provider, counts })
+        Ok(Pipeline {
+            provider,
+            metrics,
+            counts,
+        })
     }
 
     /// Of two values for one key, the later stays.
@@ -137,15 +160,6 @@ impl PipelineBuilder {
         }
         with_searchable_service(resource.build())
     }
-
-    fn wants_tls(&self) -> bool {
-        let of_environment = |name| env::var(name).ok().filter(|value| !value.is_empty());
-        self.endpoint
-            .clone()
-            .or_else(|| of_environment("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
-            .or_else(|| of_environment("OTEL_EXPORTER_OTLP_ENDPOINT"))
-            .is_some_and(|url| !url.starts_with("http://"))
-    }
 }
 
 /// A running pipeline.
@@ -155,13 +169,18 @@ impl PipelineBuilder {
 #[derive(Debug)]
 pub struct Pipeline {
     provider: SdkTracerProvider,
+    metrics: Option<SdkMeterProvider>,
     counts: Arc<Counts>,
 }
 
 impl Pipeline {
-    /// Makes it the global provider, and W3C Trace Context the global propagator.
+    /// Makes it the global provider, of metrics too if they are [sent](PipelineBuilder::metrics),
+    /// and W3C Trace Context the global propagator.
     pub fn set_global(&self) {
         global::set_tracer_provider(self.provider.clone());
+        if let Some(metrics) = &self.metrics {
+            global::set_meter_provider(metrics.clone());
+        }
         global::set_text_map_propagator(TraceContextPropagator::new());
     }
 
@@ -173,6 +192,11 @@ impl Pipeline {
     /// The provider itself.
     pub fn tracer_provider(&self) -> &SdkTracerProvider {
         &self.provider
+    }
+
+    /// The provider of metrics, if they are [sent](PipelineBuilder::metrics).
+    pub fn meter_provider(&self) -> Option<&SdkMeterProvider> {
+        self.metrics.as_ref()
     }
 
     /// Spans that the collector took.
@@ -192,8 +216,12 @@ impl Pipeline {
     /// If it was not sent within the budget.
     pub async fn flush(&self, budget: Duration) -> Result<()> {
         let failed = self.counts.failed();
-        let provider = self.provider.clone();
-        let flushed = tokio::task::spawn_blocking(move || provider.force_flush());
+        let (provider, metrics) = (self.provider.clone(), self.metrics.clone());
+        let flushed = tokio::task::spawn_blocking(move || {
+            let spans = provider.force_flush();
+            let metrics = metrics.map_or(Ok(()), |metrics| metrics.force_flush());
+            spans.and(metrics)
+        });
         match tokio::time::timeout(budget, flushed).await {
             // The SDK tells only how its last batch went.
             Ok(Ok(Ok(()))) if self.counts.failed() == failed => Ok(()),
@@ -209,16 +237,31 @@ impl Pipeline {
     /// # Errors
     /// If not everything was sent within the budget; says how many spans were lost in all.
     pub async fn shutdown(self, budget: Duration) -> Result<()> {
-        let Pipeline { provider, counts } = self;
+        let Pipeline {
+            provider,
+            metrics,
+            counts,
+        } = self;
         let failed = counts.failed();
+        let metrics = tokio::task::spawn_blocking(move || {
+            metrics.map_or(Ok(()), |metrics| metrics.shutdown_with_timeout(budget))
+        });
+        // The SDK's own does not keep to the budget.
+        let metrics = tokio::time::timeout(budget, metrics);
         let ended = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(budget));
         let lost = || {
             let lost = counts.dropped() + counts.unsettled();
             not_sent(format!("{NOT_SENT}: {lost} were lost in all"))
         };
-        match ended.await {
+        let (ended, metrics) = tokio::join!(ended, metrics);
+        match ended {
             // The SDK tells only that the last exports ended, not how.
-            Ok(Ok(())) if counts.failed() == failed => Ok(()),
+            Ok(Ok(())) if counts.failed() == failed => match metrics {
+                Ok(Ok(Ok(()))) => Ok(()),
+                Ok(Ok(Err(error))) => Err(not_sent(METRICS_NOT_SENT).with_source(error)),
+                Ok(Err(error)) => Err(not_sent(METRICS_NOT_SENT).with_source(error)),
+                Err(_) => Err(not_sent(METRICS_NOT_SENT)),
+            },
             Ok(Ok(())) => Err(lost()),
             Ok(Err(error)) => Err(lost().with_source(error)),
             Err(error) => Err(lost().with_source(error)),
@@ -242,10 +285,27 @@ fn with_searchable_service(resource: Resource) -> Resource {
 }
 
 const NOT_SENT: &str = "spans could not be sent to the collector in time";
+const METRICS_NOT_SENT: &str = "metrics could not be sent to the collector in time";
 
 fn not_sent(message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(Kind::Unavailable, Hop::Configuration, message)
         .with_help("see whether the OTLP endpoint can be reached")
+}
+
+fn not_built(error: ExporterBuildError) -> Error {
+    Error::configuration("the OTLP exporter cannot be built")
+        .with_help("check its endpoint and the OTEL_EXPORTER_OTLP_… variables")
+        .with_source(error)
+}
+
+/// Of an endpoint, else of the environment's: the signal's own, or that of all signals.
+fn wants_tls(endpoint: Option<&str>, of_signal: &str) -> bool {
+    let of_environment = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    endpoint
+        .map(str::to_owned)
+        .or_else(|| of_environment(of_signal))
+        .or_else(|| of_environment("OTEL_EXPORTER_OTLP_ENDPOINT"))
+        .is_some_and(|url| !url.starts_with("http://"))
 }
 
 /// The machine's roots, as the exporter takes them.

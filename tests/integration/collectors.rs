@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use approzium::opentelemetry::otlp::{Pipeline, pipeline};
 use approzium_peers::{eventually, free_port};
-use opentelemetry::global;
+use opentelemetry::{global, metrics::MeterProvider};
 use opentelemetry_sdk::metrics::{
     InMemoryMetricExporter, PeriodicReader, SdkMeterProvider,
     data::{AggregatedMetrics, MetricData},
@@ -119,6 +119,18 @@ async fn a_slow_collector_gets_what_was_kept_and_the_rest_is_counted() {
     assert!(counted.contains(&overflowed), "{overflowed}: {counted:?}");
     let shut_down = pipeline.shutdown(PATIENCE).await;
     shut_down.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_answers_metrics_are_given_up_in_time_too() {
+    let hole = BlackHole::open().await;
+    let to_hole = pipeline().endpoint(hole.url()).metrics(true).build().await;
+    let pipeline = to_hole.unwrap();
+    let meter = pipeline.meter_provider().unwrap().meter("test");
+    meter.u64_counter("test").build().add(1, &[]);
+    let error = pipeline.shutdown(SHORT).await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    assert!(error.to_string().contains("metrics"), "{error}");
 }
 
 async fn pipeline_to(endpoint: &str) -> Pipeline {

@@ -1,7 +1,11 @@
 //! What is in `dashboards/`, on the real servers that it is for.
 
+mod boards;
+mod expressions;
+mod logs;
 mod monitor;
 mod rules;
+mod shop;
 
 use std::path::Path;
 
@@ -25,19 +29,23 @@ struct Stack {
 }
 
 impl Stack {
-    /// With more jobs for Prometheus than the file has.
-    async fn start(jobs: &str) -> Result<Self> {
+    async fn start() -> Result<Self> {
         let prometheus = Prometheus::start().await?;
         let jaeger = Jaeger::monitored(prometheus.url()).await?;
+        let stack = Stack { jaeger, prometheus };
+        stack.configure("").await?;
+        Ok(stack)
+    }
+
+    /// Gives Prometheus the file, with more jobs than it has.
+    async fn configure(&self, jobs: &str) -> Result<()> {
         let rules = folder().join("alerts.yml");
         let configuration = read("prometheus.yml")
-            .replace("jaeger:8889", jaeger.metrics_address().unwrap())
+            .replace("jaeger:8889", self.jaeger.metrics_address().unwrap())
             .replace("[alerts.yml]", &format!("[{}]", rules.display()))
             // Not four times a minute: somebody waits.
             .replace("15s", "250ms");
-        prometheus
-            .configure(&format!("{configuration}{jobs}"))
-            .await?;
-        Ok(Stack { jaeger, prometheus })
+        let configuration = format!("{configuration}{jobs}");
+        self.prometheus.configure(&configuration).await
     }
 }

@@ -25,7 +25,7 @@ pub(crate) const PASSWORD: &str = "canary-5f2b8c9e-correct-horse";
 /// The database, the Authenticator, and where their applications' spans and its own go.
 pub(crate) struct House {
     // The Authenticator goes before the database: fields are dropped in order.
-    authenticator: Authenticator,
+    pub(crate) authenticator: Authenticator,
     postgres: Postgres,
     folder: tempfile::TempDir,
     otlp_endpoint: Option<String>,
@@ -82,7 +82,7 @@ impl House {
     }
 
     /// Nothing but what the manifest of the pod gives.
-    fn dress(&self, command: &mut Command, pod: &Pod) {
+    pub(crate) fn dress(&self, command: &mut Command, pod: &Pod) {
         let endpoint = self.otlp_endpoint.iter();
         let endpoint = endpoint.map(|url| ("OTEL_EXPORTER_OTLP_ENDPOINT", url));
         command

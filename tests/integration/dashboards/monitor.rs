@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_monitor_tab_has_rates_errors_and_durations_of_spans() {
-    let stack = peer!(Stack::start(""));
+    let stack = peer!(Stack::start());
     let pipeline = otlp::pipeline()
         .service_name("shop")
         .endpoint(stack.jaeger.otlp_grpc())
@@ -66,7 +66,7 @@ async fn spans_of_two_pods_are_one_count() {
     use opentelemetry_sdk::Resource;
 
     const OF_EACH: u32 = 3;
-    let stack = peer!(Stack::start(""));
+    let stack = peer!(Stack::start());
     for pod in ["checkout-1", "checkout-2"] {
         let resource = Resource::builder_empty()
             .with_attribute(KeyValue::new("k8s.pod.name", pod))

@@ -22,7 +22,7 @@ use super::PATIENCE;
 
 /// Where the tests below are.
 pub(super) const PATH: &str = "thread::application";
-pub(super) const SERVICE: &str = "shop";
+pub(crate) const SERVICE: &str = "shop";
 pub(crate) const NAMESPACE: &str = "production";
 
 /// A pod, what runs in it, and under which role.
@@ -39,14 +39,14 @@ pub(crate) const CHECKOUT: Pod = Pod {
     name: "checkout-6d9f7c5b8-x2vqp",
     uid: "0b1c2d3e-4f50-4617-8293-a4b5c6d7e8f9",
 };
-pub(super) const REPORTING: Pod = Pod {
+pub(crate) const REPORTING: Pod = Pod {
     application: "reporting",
     role: "reporting",
     name: "reporting-54c8d7f9b-k7m2t",
     uid: "1c2d3e4f-5061-4728-93a4-b5c6d7e8f90b",
 };
 /// Its role is on no record.
-pub(super) const INTRUDER: Pod = Pod {
+pub(crate) const INTRUDER: Pod = Pod {
     application: "intruder",
     role: "intruder",
     name: "debug-shell",
