@@ -53,8 +53,9 @@ pub(super) use text::Style;
 /// What an event says itself under one of these names holds instead: the event
 /// [`approzium::query`](crate::tracing) names the identity of its connection and the query's own span.
 ///
-/// A `tracing` span that is not activated begins in OpenTelemetry with its first line: whoever gives
-/// it a parent, does it before.
+/// For the ids, the feature `tracing-opentelemetry` begins a span that is not activated with its
+/// first line: give it its parent before. While it begins, it is locked: a sampler or a span
+/// processor of your own is not to log then.
 ///
 /// It is to be applied last: what comes out of it is a format that has no more settings. Whether
 /// there are colours is up to the layer's `with_ansi`.
@@ -100,7 +101,7 @@ where
         format.format_event(context, Writer::new(&mut line), event)?;
         let additions = Additions {
             own: fields::own(event),
-            ids: ids(context),
+            ids: ids(event),
             process: process_attribution(),
         };
         match F::SHAPE {
@@ -163,13 +164,13 @@ mod sealed {
 }
 
 /// The span in which the event happens, if OpenTelemetry knows it.
-fn ids<S, N>(context: &FmtContext<'_, S, N>) -> Option<[KeyValue; 2]>
-where
-    S: Subscriber + for<'lookup> LookupSpan<'lookup>,
-    N: for<'writer> FormatFields<'writer> + 'static,
-{
-    let span =
-        Context::map_current(active_span).or_else(|| active_span(&not_activated(context)?))?;
+fn ids(event: &Event<'_>) -> Option<[KeyValue; 2]> {
+    // OpenTelemetry says some of what goes wrong while it changes its contexts, and nobody can look
+    // at them.
+    if event.metadata().target().starts_with("opentelemetry") {
+        return None;
+    }
+    let span = Context::map_current(active_span).or_else(|| active_span(&not_activated(event)?))?;
     Some([
         KeyValue::new("trace_id", span.trace_id().to_string()),
         KeyValue::new("span_id", span.span_id().to_string()),
@@ -183,19 +184,21 @@ fn active_span(context: &Context) -> Option<SpanContext> {
 
 /// The context that tracing-opentelemetry has for the event's span without activating it.
 #[cfg(feature = "tracing-opentelemetry")]
-fn not_activated<S, N>(context: &FmtContext<'_, S, N>) -> Option<Context>
-where
-    S: Subscriber + for<'lookup> LookupSpan<'lookup>,
-    N: for<'writer> FormatFields<'writer> + 'static,
-{
-    let span = context.parent_span()?.id();
+fn not_activated(event: &Event<'_>) -> Option<Context> {
     ::tracing::dispatcher::get_default(|subscriber| {
-        ::tracing_opentelemetry::get_otel_context(&span, subscriber)
+        // Not by the formatter's context, whose filter may hide the span.
+        let current = subscriber.current_span();
+        let span = match event.parent() {
+            Some(parent) => parent,
+            None if event.is_contextual() => current.id()?,
+            None => return None,
+        };
+        ::tracing_opentelemetry::get_otel_context(span, subscriber)
     })
 }
 
 #[cfg(not(feature = "tracing-opentelemetry"))]
-fn not_activated<S, N>(_: &FmtContext<'_, S, N>) -> Option<Context> {
+fn not_activated(_: &Event<'_>) -> Option<Context> {
     None
 }
 

@@ -54,7 +54,8 @@
 //! # Filter per layer
 //! `RUST_LOG=warn` as a filter of the whole subscriber takes away the spans of everybody: lines
 //! lose them, and with `tracing-opentelemetry` queries lose their parents. Give the `fmt` layer a
-//! filter of its own, as above, and the others see everything.
+//! filter of its own, as above, and the others see everything. `tracing-opentelemetry` makes events
+//! of the caller's span of what it sees, `approzium::query` too: its own filter can leave those out.
 
 #![cfg_attr(
     not(feature = "postgres"),

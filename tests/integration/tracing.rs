@@ -4,6 +4,7 @@
 //! is, and its subscriber, are the process's.
 
 mod events;
+mod identities;
 mod layers;
 mod lines;
 mod output;

@@ -1,6 +1,9 @@
 //! What formats write, completed.
 
+use std::{io, sync::Mutex};
+
 use proptest::prelude::*;
+use tracing_subscriber::{layer::SubscriberExt, registry};
 
 use super::{text::Style, *};
 
@@ -100,6 +103,37 @@ fn colours_are_those_of_the_stock_formatters() {
         let mut written = String::new();
         style.append(&[&field], &mut written);
         assert_eq!(written, expected);
+    }
+}
+
+/// What OpenTelemetry says while it changes the thread's contexts can be written all the same.
+#[test]
+fn a_line_of_opentelemetry_asks_for_no_context() {
+    let written = Arc::new(Mutex::new(Vec::new()));
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .map_event_format(attributed)
+        .with_writer({
+            let written = Arc::clone(&written);
+            move || Written(Arc::clone(&written))
+        });
+    ::tracing::subscriber::with_default(registry().with(lines), || {
+        let mut contexts = Vec::new();
+        contexts.resize_with(usize::from(u16::MAX), || Context::new().attach());
+    });
+    let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+    assert!(written.contains("Too many contexts"), "{written}");
+}
+
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
