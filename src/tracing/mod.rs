@@ -37,13 +37,14 @@
 //! everything else, but one of the two is enough.
 //!
 //! # The event `approzium::query`
-//! Each query through [`approzium::postgres::Client`](crate::postgres::Client) is one event when it
-//! has ended: at the level DEBUG, or WARN if it failed, was given up, or was
+//! Each query through [`approzium::postgres::Client`](crate::postgres::Client), or past it through
+//! the driver's own client, is one event when it has ended: at the level DEBUG, or WARN if it failed, was given up, or was
 //! [slow](crate::opentelemetry::Instrumentation::slow_query). Its fields are those of the query's
 //! span under the same names: `db.system.name`, `db.namespace`, `db.operation.name`,
 //! `db.collection.name`, `db.query.text`, `server.address`, `error.type`,
 //! `db.response.status_code`, the connection's `approzium.…`, and besides `duration_ms`, `slow`,
-//! `error` in words, and the span's `trace_id` and `span_id`, if it has one.
+//! `error` in words, and the span's `trace_id` and `span_id`, if it has one. What went past the
+//! wrapper is told by the connection's task, outside of the caller's `tracing` spans.
 //!
 //! # What is in no line
 //! At no level, `trace` included, does a line of this library hold a value that was bound to a

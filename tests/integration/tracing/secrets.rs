@@ -10,12 +10,14 @@ use super::{connect, output::object, run};
 use crate::thread::{House, application::CHECKOUT};
 
 /// In none of its lines.
-const VALUES: [&str; 5] = [
+const VALUES: [&str; 7] = [
     "value-of-a-parameter",
     "value-of-a-prepared-statement",
     "value-of-a-literal",
     "value-of-a-failing-cast",
     "value-of-a-copy",
+    "value-past-the-wrapper",
+    "literal-past-the-wrapper",
 ];
 
 #[tokio::test]
@@ -35,7 +37,7 @@ async fn no_line_holds_a_value_or_a_secret() {
         assert!(!line.contains("a2."), "a session's token in {line}");
     }
     let queries = of("approzium::query").count();
-    assert!(queries >= 8, "{queries} queries");
+    assert!(queries >= 12, "{queries} queries");
     // The documentation says so, and what to do about it.
     let driver: Vec<_> = of("tokio_postgres").map(Value::to_string).collect();
     assert!(driver.iter().any(|line| line.contains(VALUES[0])));
@@ -76,7 +78,15 @@ async fn work(filter: &str) {
 }
 
 async fn queries(client: &Client) {
-    let [parameter, prepared, literal, cast, copied] = VALUES;
+    let [
+        parameter,
+        prepared,
+        literal,
+        cast,
+        copied,
+        past,
+        literal_past,
+    ] = VALUES;
     client.batch_execute("DELETE FROM orders").await.unwrap();
     let insert = "INSERT INTO orders (id, note) VALUES (1, $1)";
     client.execute(insert, &[&parameter]).await.unwrap();
@@ -98,6 +108,10 @@ async fn queries(client: &Client) {
     let row = bytes::Bytes::from(format!("2\t{copied}\n"));
     futures_util::SinkExt::send(&mut sink, row).await.unwrap();
     sink.as_mut().finish().await.unwrap();
+    let driver: &tokio_postgres::Client = client;
+    driver.query("SELECT $1::text", &[&past]).await.unwrap();
+    let select = format!("SELECT '{literal_past}'");
+    driver.simple_query(&select).await.unwrap();
     let slow = "SELECT pg_sleep(3600), $1::text";
     let slow = client.query_typed(slow, &typed);
     let given_up = tokio::time::timeout(std::time::Duration::from_millis(1), slow).await;
