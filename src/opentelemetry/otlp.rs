@@ -66,7 +66,7 @@ pub struct PipelineBuilder {
     service_name: Option<String>,
     endpoint: Option<String>,
     resource: Option<Resource>,
-    metrics: bool,
+    metrics: Option<bool>,
 }
 
 impl PipelineBuilder {
@@ -90,13 +90,13 @@ impl PipelineBuilder {
     }
 
     /// Whether [metrics](super::metrics) go the same way, each minute, or as often as
-    /// `OTEL_METRIC_EXPORT_INTERVAL` says in milliseconds. Default: no, since a Jaeger by itself
-    /// takes traces alone.
+    /// `OTEL_METRIC_EXPORT_INTERVAL` says in milliseconds. Default: only where
+    /// `OTEL_METRICS_EXPORTER` is `otlp`, since a Jaeger by itself takes traces alone.
     ///
     /// Their resource is the service and a `service.instance.id`, drawn anew for each process where
     /// there is none: roles and places are for spans.
     pub fn metrics(mut self, send: bool) -> Self {
-        self.metrics = send;
+        self.metrics = Some(send);
         self
     }
 
@@ -119,7 +119,9 @@ impl PipelineBuilder {
         }
         let exporter = exporter.build().map_err(not_built)?;
         let (batches, counts) = counted::batches(exporter);
-        let sends_metrics = self.metrics;
+        let sends_metrics = self
+            .metrics
+            .unwrap_or_else(|| env::var("OTEL_METRICS_EXPORTER").is_ok_and(|one| one == "otlp"));
         let resource = self.merged_resource().await;
         let metrics = sends_metrics
             .then(|| metrics::provider(endpoint, &resource))

@@ -2,6 +2,7 @@
 
 mod boards;
 mod expressions;
+mod links;
 mod logs;
 mod monitor;
 mod rules;

@@ -48,6 +48,7 @@ fn start(house: &House, folder: &std::path::Path, pod: &Pod) -> Result<Process> 
     let known = house.authenticator.credentials(pod.role).unwrap();
     command.env("KEY_ID", known.access_key_id);
     command.env("SESSION_TOKEN", known.session_token.unwrap_or_default());
+    command.env("OTEL_METRICS_EXPORTER", "otlp");
     command.env("OTEL_METRIC_EXPORT_INTERVAL", "200");
     command.env("OTEL_BSP_SCHEDULE_DELAY", "200");
     let log = folder.join(format!("{}.log", pod.name));
@@ -57,7 +58,7 @@ fn start(house: &House, folder: &std::path::Path, pod: &Pod) -> Result<Process> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "an application: dashboards::expressions runs it"]
 async fn works_until_it_is_stopped() {
-    let pipeline = otlp::pipeline().metrics(true).build().await.unwrap();
+    let pipeline = otlp::pipeline().build().await.unwrap();
     pipeline.set_global();
     instrument_with(Instrumentation::new().returned_rows(true));
     let never: Infallible = work().await;
