@@ -34,8 +34,8 @@
 //!
 //! # Connections
 //! They are counted from [`connect`](crate::postgres::connect) until their client is dropped, and
-//! all that time they are `used`: this library keeps no idle ones, and what a pool does with its
-//! own is for the pool to tell. `create_time` is that of the host that answered, `wait_time` that of
+//! all that time they are `used`: this library keeps no idle ones, and what a pool does with those of
+//! a [`Connector`](crate::postgres::Connector) is for the pool to tell. `create_time` is that of the host that answered, `wait_time` that of
 //! the whole connect, with the hosts before it, and `use_time` is the connection's life.
 //!
 //! # Labels are closed sets

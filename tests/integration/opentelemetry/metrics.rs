@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use approzium::{
     AuthClient,
     opentelemetry::{Instrumentation, instrument, metrics::METRICS},
-    postgres,
+    postgres::{self, Config, Connector},
 };
 use approzium_peers::eventually;
 use opentelemetry::global;
@@ -16,13 +16,15 @@ use super::{
 };
 
 /// A client of nobody, whose connections are measured here alone.
-async fn connect(fixture: &Fixture, meters: &Meters) -> postgres::Client {
-    let own = Instrumentation::new().meter_provider(meters.provider.clone());
-    let nobody = AuthClient::builder("localhost:1")
-        .instrumentation(own)
+fn nobody(meters: &Meters) -> AuthClient {
+    AuthClient::builder("localhost:1")
+        .instrumentation(Instrumentation::new().meter_provider(meters.provider.clone()))
         .build()
-        .unwrap();
-    postgres::connect_with(&fixture.config(), &nobody)
+        .unwrap()
+}
+
+async fn connect(fixture: &Fixture, meters: &Meters) -> postgres::Client {
+    postgres::connect_with(&fixture.config(), &nobody(meters))
         .await
         .unwrap()
 }
@@ -115,6 +117,33 @@ async fn a_connection_is_counted_from_connect_until_its_client_goes() {
     );
     assert_eq!((created.count, waited.count), (Some(2), Some(2)));
     assert!(0.0 < created.sum && created.sum <= waited.sum);
+}
+
+#[tokio::test]
+async fn queries_of_a_pool_s_connection_are_measured_and_those_without_parent_counted() {
+    let fixture = Fixture::start().await;
+    fixture.sql("CREATE TABLE pooled (id int)").await;
+    let meters = Meters::start();
+    let config: Config = fixture.config().parse().unwrap();
+    let connector = Connector::new(&config, &nobody(&meters)).unwrap();
+    let (client, connection) = connector
+        .driver_config()
+        .connect(connector.clone())
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    for _ in 0..3 {
+        client.simple_query("SELECT FROM pooled").await.unwrap();
+    }
+    drop(client);
+    connection.await.unwrap().unwrap();
+    let orphans = meters.only("approzium.spans.without_parent");
+    assert_eq!((orphans.sum, orphans.labels.len()), (3.0, 0));
+    let duration = meters.only("db.client.operation.duration");
+    assert_eq!(duration.label("db.collection.name"), Some("pooled"));
+    assert_eq!(duration.count, Some(3));
+    // How many connections are idle, the pool knows.
+    assert!(meters.named("db.client.connection.count").is_empty());
 }
 
 #[tokio::test]
