@@ -46,10 +46,12 @@ async fn where_the_collector_says_unavailable_every_span_is_counted_as_lost() {
     assert!(collector.asked() > 0);
 }
 
-/// These exporters try again, beside the application: nothing is exported, and when the pipeline has
-/// to end, it says what is lost.
+/// These exporters, of spans and of metrics, try again beside the application: nothing is exported,
+/// and when the pipeline has to end, it says what is lost.
 async fn lost_at(endpoint: &str, fixture: &Fixture) {
-    let pipeline = pipeline_to(endpoint).await;
+    let pipeline = pipeline().endpoint(endpoint).metrics(true).build().await;
+    let pipeline = pipeline.unwrap();
+    pipeline.set_global();
     let made = run(fixture, FEW).await;
     assert_eq!(pipeline.exported_spans(), 0);
     let error = pipeline.shutdown(SHORT).await.unwrap_err();

@@ -7,6 +7,7 @@ use approzium::{
     opentelemetry::instrument,
     postgres::{self, Client},
 };
+use approzium_peers::eventually;
 use futures_util::future::Either;
 use opentelemetry::{
     Context, KeyValue, global,
@@ -14,10 +15,12 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use serde_json::Value;
+use tokio::runtime;
 use tokio_postgres::types::Type;
 use tracing::Instrument;
 
 use super::{
+    PATIENCE,
     case::{Attribution, Bridge, Case},
     lines::Lines,
 };
@@ -39,8 +42,10 @@ const TASKS: usize = 200;
 /// One after the other, and then two at the same time, each in a span of its own.
 const QUERIES: usize = 3;
 const JOINED: [&str; 2] = ["left", "right"];
-const ALL_QUERIES: usize = TASKS * (QUERIES + JOINED.len());
-const ALL_CALLERS: usize = TASKS * (1 + JOINED.len());
+/// Past the wrapper, one after the other, on a connection of their own.
+const PAST: usize = 40;
+const ALL_QUERIES: usize = TASKS * (QUERIES + JOINED.len()) + PAST;
+const ALL_CALLERS: usize = TASKS * (1 + JOINED.len()) + PAST;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "an application: the matrix starts it as a process of its own"]
@@ -57,20 +62,16 @@ async fn application() {
     let lines = Lines::default();
     case.install(lines.clone(), &provider);
 
-    let place = attribution::current().await;
-    assert!(
-        place
-            .attributes()
-            .iter()
-            .any(|one| one.value.as_str() == POD)
-    );
-    // The connection is there before anybody wants spans.
-    let nobody = AuthClient::new("localhost:1").unwrap();
-    let client = postgres::connect_with(&database, &nobody).await.unwrap();
-    if case.instrumented {
-        instrument();
-    }
-    let client = Arc::new(client);
+    let place = attribution::current().await.attributes();
+    assert!(place.iter().any(|one| one.value.as_str() == POD));
+    // The connections are there before anybody wants spans.
+    let client = Arc::new(connect(&database).await);
+    // On one thread the callers of these are certain.
+    let past = tokio::task::spawn_blocking(move || {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(past(case, &database));
+    });
+    past.await.unwrap();
     let tasks: Vec<_> = (0..TASKS)
         .map(|number| {
             let name = number.to_string();
@@ -81,11 +82,24 @@ async fn application() {
     for task in tasks {
         task.await.unwrap();
     }
+    let all = ALL_CALLERS + queries(case);
+    let ended = async || (exporter.get_finished_spans().ok()?.len() >= all).then_some(());
+    eventually("the last span", PATIENCE, ended).await;
 
     let spans = exporter.get_finished_spans().unwrap();
     let callers = callers(&spans);
     spans_are_right(case, &spans, &callers);
     lines_are_right(case, &lines.parsed(), &callers);
+}
+
+async fn connect(database: &str) -> Client {
+    let nobody = AuthClient::new("localhost:1").unwrap();
+    postgres::connect_with(database, &nobody).await.unwrap()
+}
+
+/// How many spans of queries there are to be.
+fn queries(case: Case) -> usize {
+    if case.instrumented { ALL_QUERIES } else { 0 }
 }
 
 async fn task(case: Case, client: Arc<Client>, number: usize) {
@@ -112,6 +126,22 @@ async fn query(client: &Client, caller: &str) {
     let text = format!("SELECT $1 /* {caller} */");
     let row = client.query_typed_one(&text, &[(&7, Type::INT4)]).await;
     assert_eq!(row.unwrap().get::<_, i32>(0), 7);
+}
+
+/// The same through the driver's own client, past the wrapper.
+async fn past(case: Case, database: &str) {
+    let client = connect(database).await;
+    if case.instrumented {
+        instrument();
+    }
+    let driver: &tokio_postgres::Client = &client;
+    for number in 0..PAST {
+        let name = format!("past-{number}");
+        let text = format!("SELECT $1 /* {name} */");
+        let query = driver.query_typed_one(&text, &[(&7, Type::INT4)]);
+        let row = called(case, name, query).await;
+        assert_eq!(row.unwrap().get::<_, i32>(0), 7);
+    }
 }
 
 /// Does something in a span of the application's.
@@ -144,12 +174,9 @@ fn callers(spans: &[SpanData]) -> HashMap<String, SpanId> {
 
 /// A query is one span where it is to be one, else none; nobody makes another of it.
 fn spans_are_right(case: Case, spans: &[SpanData], callers: &HashMap<String, SpanId>) {
-    let queries: Vec<_> = spans.iter().filter(|span| span.name != "caller").collect();
-    let expected = if case.instrumented { ALL_QUERIES } else { 0 };
-    assert_eq!(queries.len(), expected);
-    assert_eq!(spans.len(), ALL_CALLERS + expected);
+    assert_eq!(spans.len(), ALL_CALLERS + queries(case));
     let mut of_each = HashMap::<String, usize>::new();
-    for query in queries {
+    for query in spans.iter().filter(|span| span.name != "caller") {
         assert_eq!(query.span_kind, SpanKind::Client, "{query:?}");
         assert_eq!(attribute(query, POD_NAME).as_deref(), Some(POD));
         let text = attribute(query, "db.query.text").unwrap();
