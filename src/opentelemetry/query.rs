@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use ::opentelemetry::{
@@ -78,17 +78,21 @@ impl QuerySpan {
 
     /// Begins a query that was seen on its way, not where it was called for.
     ///
-    /// Without a parent that is certain it is a root that says so.
+    /// It was sent at `began`. Without a parent that is certain it is a root that says so.
     pub(crate) fn start_observed(
         connection: &Arc<ConnectionInfo>,
         description: &Arc<Description>,
         parent: Option<Context>,
+        began: Instant,
     ) -> Self {
         let instrumentation = connection.settings();
         if instrumentation.is_none() && !wants_events() {
             return QuerySpan(None);
         }
-        let mut running = Running::new(Arc::clone(connection), Arc::clone(description));
+        let mut running = Running {
+            began,
+            ..Running::new(Arc::clone(connection), Arc::clone(description))
+        };
         if let Some(instrumentation) = instrumentation {
             if parent.is_none() {
                 orphans::found(&instrumentation);
@@ -184,6 +188,7 @@ impl Running {
         let mut builder =
             SpanBuilder::from_name(self.description.span_name()).with_kind(SpanKind::Client);
         builder.attributes = Some(attributes);
+        builder.start_time = SystemTime::now().checked_sub(self.began.elapsed());
         let span = match parent {
             Some(parent) => by.begin(builder, parent),
             None => by.begin(builder, &Context::new()),

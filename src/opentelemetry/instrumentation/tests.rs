@@ -1,6 +1,6 @@
 //! Which provider gets a span.
 
-use std::sync::atomic::AtomicUsize;
+use std::{sync::atomic::AtomicUsize, time::Instant};
 
 use ::opentelemetry::trace::{
     SpanContext, SpanId, TraceFlags, TraceId, TraceState, noop::NoopTracerProvider,
@@ -171,8 +171,9 @@ fn a_query_that_was_only_seen_has_the_parent_that_is_certain_or_none() {
     let caller = Context::new().with_span(pipeline.provider.tracer("test").start("caller"));
     // Whoever polls the connection is not who called.
     let _current = caller.clone().attach();
-    QuerySpan::start_observed(&connection, &description, None).finish();
-    QuerySpan::start_observed(&connection, &description, Some(caller.clone())).finish();
+    for parent in [None, Some(caller.clone())] {
+        QuerySpan::start_observed(&connection, &description, parent, Instant::now()).finish();
+    }
     let [orphan, child] = &pipeline.spans()[..] else {
         panic!("{:?}", pipeline.spans());
     };

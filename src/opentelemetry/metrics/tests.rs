@@ -1,6 +1,10 @@
 //! What is measured, with exporters into memory.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ::opentelemetry::global;
 
@@ -76,7 +80,12 @@ async fn the_list_names_what_is_measured_and_nothing_else() {
     connect.fail(&Error::new(Kind::PermissionDenied, Hop::Handshake, "no"));
     session_renewal(Some(&own), &Result::Ok(()));
     run(&info, "SELECT", Ok(1));
-    drop(QuerySpan::start_observed(&info, &Arc::default(), None));
+    drop(QuerySpan::start_observed(
+        &info,
+        &Arc::default(),
+        None,
+        Instant::now(),
+    ));
     drop(info);
     let measured: BTreeSet<_> = meters.points().into_iter().map(|one| one.name).collect();
     let listed: BTreeSet<_> = METRICS.iter().map(|name| (*name).to_owned()).collect();

@@ -1,6 +1,6 @@
 //! Requests and their answers, in their order, and the spans of those that nobody announced.
 
-use std::{borrow::Cow, collections::VecDeque, mem, sync::Arc};
+use std::{borrow::Cow, collections::VecDeque, mem, sync::Arc, time::Instant};
 
 use ::opentelemetry::Context;
 
@@ -46,6 +46,8 @@ struct Asked {
     prepared: Option<Arc<Text>>,
     caller: Option<Context>,
     kind: Option<Kind>,
+    /// When it was written, while there is a use for spans.
+    written: Option<Instant>,
     /// It is the end of a copy that was begun before.
     ends_copy: bool,
     /// The server takes the data of a copy: the `Sync` behind the request does not count.
@@ -230,6 +232,7 @@ impl Conversation {
         }
         let kind = *asked.kind.get_or_insert(Kind::Query);
         self.parents.asked(kind);
+        asked.written = scene.is_wanted().then(Instant::now);
         if scene.polled {
             self.unsettled += 1;
         } else {
@@ -264,6 +267,7 @@ impl Asked {
                 connection,
                 &description,
                 self.caller.take(),
+                self.written.unwrap_or_else(Instant::now),
             )),
             query => query,
         };

@@ -1,5 +1,7 @@
 //! Conversations as drivers have them, byte by byte.
 
+use std::time::SystemTime;
+
 use bytes::{BufMut, BytesMut};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use postgres_protocol::{IsNull, message::frontend};
@@ -230,6 +232,7 @@ fn what_was_prepared_before_anybody_asked_is_known() {
 #[test]
 fn a_text_that_cannot_be_prepared_is_a_failed_query() {
     let session = Session::new();
+    let mut written = Vec::new();
     for text in [
         "SELECT nothing",
         "SELECT enumlabel\nFROM pg_catalog.pg_enum\nWHERE enumtypid = $1\nORDER BY enumsortorder\n",
@@ -238,8 +241,11 @@ fn a_text_that_cannot_be_prepared_is_a_failed_query() {
             parse("s1", text, bytes);
             frontend::sync(bytes);
         });
+        written.push(SystemTime::now());
         session.server(&[error("42703"), ready(b'I')]);
     }
+    // It began when it was sent.
+    assert!(session.spans()[0].start_time <= written[0]);
     let failed = ("SELECT nothing".into(), Some("42703".into()), None);
     assert_eq!(session.shown(), [failed]);
 }

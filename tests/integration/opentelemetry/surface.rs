@@ -23,7 +23,7 @@ use futures_util::{SinkExt, TryStreamExt};
 use opentelemetry::trace::Status;
 use tokio_postgres::{IsolationLevel, types::Type};
 
-use super::fixture::{Fixture, Recorded};
+use super::fixture::{Fixture, Recorded, attribute};
 
 /// Collects what each step recorded.
 struct Steps<'a> {
@@ -74,6 +74,9 @@ async fn each_method_is_one_span_or_none() {
         streams(&steps, &client).await;
         transactions(&steps, &mut client).await;
     }
+    // Nor is anything shown a second time by who sees it on its way.
+    let unknown = |span: &_| attribute(span, "approzium.parent").is_some();
+    assert!(!fixture.spans().iter().any(unknown));
 }
 
 async fn queries(steps: &Steps<'_>, client: &Client) {

@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use approzium::opentelemetry::{Instrumentation, instrument, instrument_with, uninstrument};
 use bytes::Bytes;
-use futures_util::{SinkExt, TryStreamExt};
+use futures_util::{FutureExt, SinkExt, TryStreamExt};
 use opentelemetry::trace::Status;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -262,6 +262,59 @@ async fn it_begins_and_ends_with_the_switch() {
     instrument();
     driver.query(&early, &[]).await.unwrap();
     fixture.queries(2).await;
+}
+
+#[tokio::test]
+async fn what_the_wrapper_sends_with_a_comment_is_its_own() {
+    let fixture = Fixture::start().await;
+    let client = fixture.connect().await;
+    instrument_with(Instrumentation::new().sqlcommenter(true));
+    for text in ["SELECT 1 AS commented", "SELECT 2 AS commented ; "] {
+        client.simple_query(text).await.unwrap();
+        client.query_typed(text, &[]).await.unwrap();
+        client.query(text, &[]).await.unwrap();
+    }
+    client.simple_query("SELECT 3 AS last").await.unwrap();
+    let spans = fixture.queries(7).await;
+    let unknown = |span: &_| attribute(span, "approzium.parent").is_some();
+    assert!(!spans.iter().any(unknown));
+}
+
+/// What the wrapper gave up stays announced as long as it may come, and no longer.
+#[tokio::test]
+async fn what_is_given_up_hides_nothing_else() {
+    const ROUNDS: usize = 20;
+    let fixture = Fixture::start().await;
+    let client = fixture.connect().await;
+    let driver: &tokio_postgres::Client = &client;
+    let statement = driver.prepare("SELECT 1 AS prepared").await.unwrap();
+    instrument();
+    for _ in 0..ROUNDS {
+        assert!(
+            client
+                .query("SELECT 1 AS text", &[])
+                .now_or_never()
+                .is_none()
+        );
+        driver.query("SELECT 1 AS text", &[]).await.unwrap();
+        assert!(
+            client
+                .batch_execute("SELECT 1 AS simple")
+                .now_or_never()
+                .is_none()
+        );
+        driver.batch_execute("SELECT 1 AS simple").await.unwrap();
+        assert!(client.query(&statement, &[]).now_or_never().is_none());
+        driver.query(&statement, &[]).await.unwrap();
+        // Not sent at all: the statement has no parameter.
+        client.query(&statement, &[&1]).await.unwrap_err();
+        driver.query(&statement, &[]).await.unwrap();
+    }
+    let spans = fixture.queries(8 * ROUNDS).await;
+    for (error, expected) in [("cancelled", 3 * ROUNDS), ("parameters", ROUNDS)] {
+        let found = |span: &&_| attribute(span, "error.type").as_deref() == Some(error);
+        assert_eq!(spans.iter().filter(found).count(), expected, "{error}");
+    }
 }
 
 /// On one thread it is always the same.
