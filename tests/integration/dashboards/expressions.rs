@@ -16,7 +16,7 @@ use super::{
     shop::Shop,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Panels in which there is nothing while all is well: nobody goes away, no bound is reached.
 const MAY_BE_EMPTY: [&str; 2] = [r#"decision="failed""#, r#"reason=~"too_many_.+""#];

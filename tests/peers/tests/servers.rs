@@ -10,7 +10,8 @@
 )]
 
 use approzium_peers::{
-    Chromium, Jaeger, Method, Moto, Postgres, Process, Rule, Stop, capture, eventually, peer,
+    Chromium, Jaeger, Method, Moto, Postgres, Process, Prometheus, Rule, Stop, capture, eventually,
+    peer,
 };
 use tokio_postgres::NoTls;
 
@@ -205,6 +206,30 @@ async fn moto_makes_users_and_roles_and_checks_signatures() {
         .unwrap();
     assert_eq!(unsigned.status(), 403);
     assert_eq!(moto.identity_requests(), 1);
+}
+
+#[tokio::test]
+async fn prometheus_scrapes_what_it_is_told_and_answers() {
+    let prometheus = peer!(Prometheus::start());
+    let refused = prometheus.configure("scrape_configs: none").await;
+    assert!(refused.is_err());
+    let itself = prometheus.url().trim_start_matches("http://");
+    let job = format!(
+        "global: {{scrape_interval: 100ms}}\n\
+         scrape_configs: [{{job_name: itself, static_configs: [{{targets: [\"{itself}\"]}}]}}]"
+    );
+    prometheus.configure(&job).await.unwrap();
+    let up = async || {
+        let samples = prometheus.query("up").await.unwrap();
+        samples.into_iter().find(|sample| sample.value == 1.0)
+    };
+    let up = eventually("a scrape", std::time::Duration::from_secs(20), up).await;
+    assert_eq!(up.labels["job"], "itself");
+    assert!(prometheus.names().await.unwrap().contains(&"up".into()));
+    let scalar = prometheus.query("1 + 1").await.unwrap();
+    assert_eq!(scalar[0].value, 2.0);
+    let wrong = prometheus.query("sum(").await.unwrap_err();
+    assert!(wrong.to_string().contains("parse error"), "{wrong}");
 }
 
 /// What the owner of the next test's process says before it dies.
