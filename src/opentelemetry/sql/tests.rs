@@ -383,8 +383,35 @@ proptest::proptest! {
     }
 
     #[test]
-    fn no_string_is_shown(secret in "[a-z0-9 ;()\"$-]{1,40}") {
-        let text = format!("SELECT * FROM t WHERE a = 'canary{secret}' AND b = 2");
-        proptest::prop_assert!(!shown(&text).contains("canary"));
+    fn no_literal_is_shown_or_names_a_span(
+        secret in "[a-z0-9 ;()\"-]{1,40}",
+        quotes in proptest::sample::select(vec![
+            ("'", "'"), ("E'", "'"), ("N'", "'"), ("U&'", "'"), ("B'", "'"),
+            ("$$", "$$"), ("$a$", "$a$"),
+        ]),
+        around in proptest::sample::select(vec![
+            ("SELECT * FROM t WHERE a = ", " AND b = 2"),
+            ("SELECT ", ""),
+            ("SELECT * FROM ", " JOIN t ON true"),
+            ("INSERT INTO t VALUES (", ")"),
+            ("UPDATE t SET a = ", ""),
+            ("DELETE FROM t WHERE a IN (1, ", ")"),
+            ("COPY t FROM ", ""),
+            ("CALL f(", ")"),
+            ("DO ", ""),
+            ("SET a = ", ""),
+            ("NOTIFY c, ", ""),
+            ("COMMENT ON TABLE t IS ", ""),
+            ("ALTER ROLE r PASSWORD ", ""),
+            ("SELECT 1; SELECT ", "; SELECT 2"),
+            ("", ""),
+        ]),
+    ) {
+        let ((open, close), (before, after)) = (quotes, around);
+        let text = format!("{before}{open}canary{secret}{close}{after}");
+        for description in [describe(&text), describe_simple(&text)] {
+            let said = format!("{description:?} {}", description.span_name());
+            proptest::prop_assert!(!said.contains("canary"), "{}: {}", text, said);
+        }
     }
 }

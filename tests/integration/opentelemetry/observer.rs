@@ -2,6 +2,7 @@
 //! its parent only where that is certain.
 
 mod mixed;
+mod once;
 mod pool;
 mod surface;
 

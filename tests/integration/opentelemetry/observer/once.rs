@@ -1,0 +1,59 @@
+//! One span, whichever way a query takes.
+
+use approzium::{
+    opentelemetry::{Instrumentation, instrument, instrument_with},
+    postgres::tokio_postgres::GenericClient,
+};
+use tokio_postgres::types::Type;
+
+use super::{Fixture, names};
+
+/// As a library would have it that knows the driver alone.
+async fn of_a_library(client: &impl GenericClient) {
+    client.query_one("SELECT 1 AS row", &[]).await.unwrap();
+    client.batch_execute("SELECT 2 AS batch").await.unwrap();
+    let statement = client.prepare("SELECT $1::int4 AS prepared").await.unwrap();
+    client.execute(&statement, &[&3]).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_takes_a_generic_client_is_seen() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.connect().await;
+    instrument();
+    of_a_library(&*client).await;
+    let mut transaction = client.transaction().await.unwrap();
+    of_a_library(&*transaction).await;
+    let savepoint = transaction.savepoint("a").await.unwrap();
+    of_a_library(&*savepoint).await;
+    savepoint.commit().await.unwrap();
+    transaction.commit().await.unwrap();
+    let spans = fixture.queries(3 * 3 + 4).await;
+    let selects = spans.iter().filter(|span| span.name == "SELECT").count();
+    assert_eq!(selects, 3 * 3, "{:#?}", names(&spans));
+}
+
+/// What the wrapper sends is not to the letter what it was given.
+#[tokio::test]
+async fn a_text_with_a_comment_of_ours_is_recognised() {
+    let fixture = Fixture::start().await;
+    let client = fixture.connect().await;
+    let driver: &tokio_postgres::Client = &client;
+    instrument_with(Instrumentation::new().sqlcommenter(true));
+    let (typed, simple) = ("SELECT $1 AS typed", "SELECT 1 AS simple; SELECT 2;");
+    for _ in 0..2 {
+        let value: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)] = &[(&1, Type::INT4)];
+        client.query_typed(typed, value).await.unwrap();
+        client.execute_typed(typed, value).await.unwrap();
+        client.simple_query(simple).await.unwrap();
+        client.batch_execute(simple).await.unwrap();
+        // The same texts past it.
+        driver.query_typed(typed, value).await.unwrap();
+        driver.batch_execute(simple).await.unwrap();
+    }
+    // Given up, and answered behind the next one.
+    drop(futures_util::poll!(Box::pin(client.simple_query(simple))));
+    driver.simple_query("SELECT 3 AS last").await.unwrap();
+    let spans = fixture.queries(2 * 6 + 2).await;
+    assert_eq!(spans.last().unwrap().name, "SELECT");
+}
