@@ -96,7 +96,8 @@ impl Comment {
 }
 
 /// Percent-encodes everything but RFC 3986's unreserved characters. No quote, asterisk or slash is
-/// left: nothing in a value ends it, or the comment.
+/// left: nothing in a value ends it, or the comment, and the specification's `\'` for quotes has
+/// nothing to do.
 fn encode(into: &mut String, text: &str) {
     for byte in text.bytes() {
         match byte {

@@ -55,6 +55,16 @@ fn assert_names(text: &str, span: &SpanData) {
     assert!(!shown.contains("/*"), "{shown}");
 }
 
+/// What the wrapper sends is not shown a second time for its comment.
+#[track_caller]
+fn assert_none_twice(fixture: &Fixture) {
+    let spans = fixture.spans();
+    let strays = spans
+        .iter()
+        .filter(|span| attribute(span, "approzium.parent").is_some());
+    assert_eq!(strays.count(), 0, "{spans:#?}");
+}
+
 #[tokio::test]
 async fn what_is_not_prepared_names_its_span() {
     let fixture = Fixture::start().await;
@@ -98,6 +108,7 @@ async fn what_is_not_prepared_names_its_span() {
         assert!(text.starts_with(ITSELF) && text.ends_with("*/"), "{text}");
         assert_names(text, span);
     }
+    assert_none_twice(&fixture);
 }
 
 #[tokio::test]
@@ -136,6 +147,7 @@ async fn what_returns_nothing_names_its_span_too() {
     );
     assert_names(batch, recorded.only("BATCH marked"));
     assert_names(delete, recorded.only("DELETE marked"));
+    assert_none_twice(&fixture);
 }
 
 #[tokio::test]
@@ -154,6 +166,7 @@ async fn what_is_prepared_or_has_a_comment_stays_as_it_is() {
     ] {
         assert_eq!(simple(&client, &text).await, text);
     }
+    assert_none_twice(&fixture);
     // Nobody asked for comments.
     instrument();
     assert_eq!(simple(&client, ITSELF).await, ITSELF);
