@@ -84,6 +84,13 @@ impl Connection {
         if let Some(early) = self.early.pop_front() {
             return Poll::Ready(Some(early));
         }
+        self.poll_driver(cx)
+    }
+
+    fn poll_driver(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<AsyncMessage, tokio_postgres::Error>>> {
         if self.ended {
             return Poll::Ready(None);
         }
@@ -98,7 +105,7 @@ impl Connection {
     /// So that already the first query is noticed where it is sent.
     fn look(&mut self) {
         let cx = &mut Context::from_waker(Waker::noop());
-        while let Poll::Ready(Some(message)) = self.poll_message(cx) {
+        while let Poll::Ready(Some(message)) = self.poll_driver(cx) {
             self.early.push_back(message);
             if self.early.len() == MAX_EARLY {
                 return;

@@ -19,6 +19,7 @@ async fn a_session_has_the_name_that_was_said_first() {
         ("application_name='' fallback_application_name=another", ""),
         ("fallback_application_name='mine, too'", "mine, too"),
         ("fallback_application_name=''", ""),
+        // The server cuts it off, and says so by a notice within the login.
         (&format!("fallback_application_name={longest}yz"), &longest),
         // It fits into no login, which is not made to fail by it.
         (
