@@ -41,8 +41,9 @@ pub fn instrument() {
 /// Makes a span of every query and every connect from now on, as `instrumentation` says.
 ///
 /// It also holds for connections that are open already, and for what was prepared on them: while
-/// there are no spans, an operation costs one atomic load, and `prepare` keeps the text besides.
-/// The last call holds. A client can have [its own](crate::client::AuthClientBuilder::instrumentation).
+/// there are no spans, an operation costs two atomic loads, and `prepare` keeps the text besides.
+/// (Where a subscriber of `tracing` takes warnings, each query is described and timed all the same:
+/// it may fail or be [slow](Instrumentation::slow_query).) The last call holds. A client can have [its own](crate::client::AuthClientBuilder::instrumentation).
 ///
 /// ```
 /// use approzium::opentelemetry::{Instrumentation, instrument_with};
