@@ -49,10 +49,6 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
     {
         self.entries.remove(key);
     }
-
-    pub(super) fn clear(&mut self) {
-        self.entries.clear();
-    }
 }
 
 impl<K, V> Default for Recent<K, V> {

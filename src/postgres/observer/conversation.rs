@@ -121,10 +121,7 @@ impl Conversation {
         response: Response<'_>,
         scene: &Scene<'_>,
     ) -> Result<(), Lost> {
-        if let Response::ReadyForQuery { in_transaction } = response {
-            if !in_transaction {
-                self.texts.transaction_ended();
-            }
+        if response == Response::ReadyForQuery {
             return self.ready(scene);
         }
         // An error that answers nothing ends the connection.
@@ -138,7 +135,7 @@ impl Conversation {
             }
             Response::CopyInResponse => asked.copies = true,
             Response::ErrorResponse(error) => asked.fail(error, scene),
-            Response::ReadyForQuery { .. } | Response::Other => {}
+            Response::ReadyForQuery | Response::Other => {}
         }
         Ok(())
     }

@@ -1,160 +1,16 @@
 //! Conversations as drivers have them, byte by byte.
 
+mod session;
+
 use std::time::SystemTime;
 
 use bytes::{BufMut, BytesMut};
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
-use postgres_protocol::{IsNull, message::frontend};
+use opentelemetry_sdk::trace::InMemorySpanExporter;
+use postgres_protocol::message::frontend;
 use proptest::prelude::*;
 
+use self::session::*;
 use super::*;
-use crate::opentelemetry::{Identity, Instrumentation, Server};
-
-/// A session that is observed, and the spans that it made.
-struct Session {
-    observed: Arc<Observed>,
-    exporter: InMemorySpanExporter,
-}
-
-/// What either side sends.
-#[derive(Clone, Debug)]
-enum Piece {
-    Client(Vec<u8>),
-    Server(Vec<u8>),
-}
-
-impl Session {
-    fn new() -> Self {
-        let session = Session::logging_in();
-        session.log_in();
-        session
-    }
-
-    /// Nobody knows yet who is connected.
-    fn logging_in() -> Self {
-        let session = Session {
-            observed: Arc::default(),
-            exporter: InMemorySpanExporter::default(),
-        };
-        session.observed.opened(&ready(b'I'));
-        session
-    }
-
-    fn log_in(&self) {
-        let provider = SdkTracerProvider::builder()
-            .with_simple_exporter(self.exporter.clone())
-            .build();
-        let own = Instrumentation::new()
-            .tracer_provider(provider)
-            .returned_rows(true);
-        let server = Server {
-            host: "db.example",
-            port: 5432,
-            peer: None,
-            database: "shop",
-            schema: None,
-        };
-        let identity = Identity::default();
-        let info = ConnectionInfo::postgresql(&server, &identity, Some(Arc::new(own)));
-        self.observed.connected(info);
-    }
-
-    fn play(&self, pieces: &[Piece]) {
-        for piece in pieces {
-            match piece {
-                Piece::Client(bytes) => self.observed.wrote([bytes.as_slice()], false),
-                Piece::Server(bytes) => self.observed.read(bytes, false),
-            }
-        }
-    }
-
-    fn client(&self, write: impl FnOnce(&mut BytesMut)) {
-        self.play(&[client(write)]);
-    }
-
-    fn server(&self, messages: &[Vec<u8>]) {
-        self.play(&[server(messages)]);
-    }
-
-    fn spans(&self) -> Vec<SpanData> {
-        self.exporter.get_finished_spans().unwrap()
-    }
-
-    /// Text, and error or rows, of each span.
-    fn shown(&self) -> Vec<(String, Option<String>, Option<String>)> {
-        let spans = self.spans();
-        let of = |span: &SpanData, key: &str| {
-            let found = span.attributes.iter().find(|one| one.key.as_str() == key)?;
-            Some(found.value.to_string())
-        };
-        spans
-            .iter()
-            .map(|span| {
-                let text = of(span, "db.query.text").unwrap_or_default();
-                let rows = of(span, "db.response.returned_rows");
-                (text, of(span, "error.type"), rows)
-            })
-            .collect()
-    }
-
-    fn texts(&self) -> Vec<String> {
-        self.shown().into_iter().map(|(text, ..)| text).collect()
-    }
-}
-
-fn client(write: impl FnOnce(&mut BytesMut)) -> Piece {
-    let mut bytes = BytesMut::new();
-    write(&mut bytes);
-    Piece::Client(bytes.to_vec())
-}
-
-fn server(messages: &[Vec<u8>]) -> Piece {
-    Piece::Server(messages.concat())
-}
-
-fn message(tag: u8, body: &[u8]) -> Vec<u8> {
-    let mut message = vec![tag];
-    message.put_u32(u32::try_from(body.len() + 4).unwrap());
-    message.put_slice(body);
-    message
-}
-
-fn ready(status: u8) -> Vec<u8> {
-    message(b'Z', &[status])
-}
-
-fn complete(tag: &str) -> Vec<u8> {
-    message(b'C', format!("{tag}\0").as_bytes())
-}
-
-fn row() -> Vec<u8> {
-    message(b'D', b"\0\x01\0\0\0\x011")
-}
-
-fn error(code: &str) -> Vec<u8> {
-    let fields = format!("SERROR\0VERROR\0C{code}\0Mno such\0\0");
-    message(b'E', fields.as_bytes())
-}
-
-fn parse(name: &str, text: &str, bytes: &mut BytesMut) {
-    frontend::parse(name, text, [], bytes).unwrap();
-    frontend::describe(b'S', name, bytes).unwrap();
-}
-
-fn bind(portal: &str, statement: &str, bytes: &mut BytesMut) {
-    let value = |(), bytes: &mut BytesMut| {
-        bytes.put_slice(b"canary");
-        Ok(IsNull::No)
-    };
-    let bound = frontend::bind(portal, statement, [1], [()], value, [1], bytes);
-    assert!(bound.is_ok());
-}
-
-fn run(statement: &str, bytes: &mut BytesMut) {
-    bind("", statement, bytes);
-    frontend::execute("", 0, bytes).unwrap();
-    frontend::sync(bytes);
-}
 
 /// `query` of the driver's client: prepared, run, and closed.
 fn prepared_run_and_closed() -> Vec<Piece> {
@@ -307,6 +163,25 @@ fn portals_run_their_statement() {
     ]);
     session.server(&[ready(b'T')]);
     assert_eq!(session.texts(), ["SELECT ? FROM a", "SELECT ? FROM a"]);
+}
+
+/// What was asked before is answered when more has been written.
+#[test]
+fn answers_to_others_change_no_name() {
+    let session = Session::new();
+    session.client(|bytes| {
+        parse("s1", "SELECT 1 FROM a", bytes);
+        frontend::sync(bytes);
+        query(bytes);
+        bind("", "s1", bytes);
+    });
+    session.server(&[ready(b'I'), row(), complete("SELECT 1"), ready(b'I')]);
+    session.client(|bytes| {
+        frontend::execute("", 0, bytes).unwrap();
+        frontend::sync(bytes);
+    });
+    session.server(&[complete("SELECT 0"), ready(b'I')]);
+    assert_eq!(session.texts(), ["SELECT ? AS after", "SELECT ? FROM a"]);
 }
 
 fn copy(bytes: &mut BytesMut) {

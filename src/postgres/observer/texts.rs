@@ -55,6 +55,9 @@ impl Text {
 }
 
 /// The texts of a session's statements and portals, by the names that the client gave them.
+///
+/// Of what the client writes alone: answers come later, when it may have written more. Portals that
+/// ended with their transaction are closed by the driver, or forgotten for others.
 #[derive(Default)]
 pub(super) struct Texts {
     statements: Names<Arc<Text>>,
@@ -98,11 +101,6 @@ impl Texts {
         }
     }
 
-    /// No portal outlives its transaction.
-    pub(super) fn transaction_ended(&mut self) {
-        self.portals.clear();
-    }
-
     /// The text of the statement that the driver gave this number.
     pub(super) fn of_statement(&mut self, number: u64) -> Option<Arc<Text>> {
         self.statements.find(format!("s{number}").as_bytes())
@@ -135,11 +133,6 @@ impl<V: Clone> Names<V> {
             [] => self.unnamed = None,
             name => self.named.remove(name),
         }
-    }
-
-    fn clear(&mut self) {
-        self.unnamed = None;
-        self.named.clear();
     }
 }
 

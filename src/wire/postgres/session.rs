@@ -45,7 +45,7 @@ pub(crate) enum Response<'a> {
     /// `G`: the server waits for a copy's data, and ignores `Sync` until that ends.
     CopyInResponse,
     /// `Z`: everything up to a `Sync` is answered.
-    ReadyForQuery { in_transaction: bool },
+    ReadyForQuery,
     /// Anything else.
     Other,
 }
@@ -106,9 +106,8 @@ impl<'a> Response<'a> {
         Some(match tag {
             b'E' => MAX_ERROR_LENGTH,
             b'C' => MAX_NAME_LENGTH,
-            b'Z' => 1,
             b'1' | b'2' | b'3' | b'A' | b'D' | b'G' | b'H' | b'I' | b'K' | b'N' | b'R' | b'S'
-            | b'T' | b'V' | b'W' | b'c' | b'd' | b'n' | b's' | b't' | b'v' => 0,
+            | b'T' | b'V' | b'W' | b'Z' | b'c' | b'd' | b'n' | b's' | b't' | b'v' => 0,
             _ => return None,
         })
     }
@@ -121,9 +120,7 @@ impl<'a> Response<'a> {
             },
             b'E' => Response::ErrorResponse(ErrorFields::read(Reader(body))),
             b'G' => Response::CopyInResponse,
-            b'Z' => Response::ReadyForQuery {
-                in_transaction: body != b"I",
-            },
+            b'Z' => Response::ReadyForQuery,
             _ => Response::Other,
         }
     }
