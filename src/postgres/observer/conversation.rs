@@ -133,8 +133,8 @@ impl Conversation {
             Response::CommandComplete { tag } => {
                 asked.returns_rows |= asked.rows > 0 || tag.starts_with(b"SELECT");
             }
-            Response::CopyInResponse => asked.copies = true,
-            Response::ErrorResponse(error) => asked.fail(error, scene),
+            Response::CopyIn => asked.copies = true,
+            Response::Error(error) => asked.fail(error, scene),
             Response::ReadyForQuery | Response::Other => {}
         }
         Ok(())
@@ -162,7 +162,7 @@ impl Conversation {
     /// No answer will come any more.
     pub(super) fn closed(&mut self, scene: &Scene<'_>) {
         for mut asked in mem::take(&mut self.asked) {
-            asked.failure.get_or_insert_with(|| Failure {
+            asked.failure.get_or_insert(Failure {
                 error_type: Cow::Borrowed("closed"),
                 status_code: None,
                 description: Cow::Borrowed("connection closed"),

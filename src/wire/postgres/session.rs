@@ -38,12 +38,12 @@ pub(crate) enum Request<'a> {
 pub(crate) enum Response<'a> {
     /// `D`.
     DataRow,
-    /// `C`: a statement is done; `SELECT 3`.
+    /// `C`: a statement is done, as `SELECT 3`.
     CommandComplete { tag: &'a [u8] },
-    /// `E`.
-    ErrorResponse(ErrorFields<'a>),
-    /// `G`: the server waits for a copy's data, and ignores `Sync` until that ends.
-    CopyInResponse,
+    /// `E`: ErrorResponse.
+    Error(ErrorFields<'a>),
+    /// `G`, CopyInResponse: the server waits for a copy's data, and ignores `Sync` until that ends.
+    CopyIn,
     /// `Z`: everything up to a `Sync` is answered.
     ReadyForQuery,
     /// Anything else.
@@ -118,8 +118,8 @@ impl<'a> Response<'a> {
             b'C' => Response::CommandComplete {
                 tag: begun(&mut Reader(body)),
             },
-            b'E' => Response::ErrorResponse(ErrorFields::read(Reader(body))),
-            b'G' => Response::CopyInResponse,
+            b'E' => Response::Error(ErrorFields::read(Reader(body))),
+            b'G' => Response::CopyIn,
             b'Z' => Response::ReadyForQuery,
             _ => Response::Other,
         }

@@ -83,7 +83,7 @@ fn what_drivers_write_is_understood() {
 #[test]
 fn what_a_server_says_is_understood() {
     let error = b"SFEHLER\0VERROR\0C42P01\0Mno such\0Dsecret\0\0";
-    let Response::ErrorResponse(fields) = Response::read(b'E', error) else {
+    let Response::Error(fields) = Response::read(b'E', error) else {
         panic!("no error");
     };
     assert_eq!(

@@ -77,7 +77,8 @@ async fn each_method_of_the_drivers_client_is_one_span() {
     step!(name, client.query(&statement, &[]));
     step!(name, wrapper.query(&statement, &[]));
     step!(None, async {
-        Ok::<_, tokio_postgres::Error>(drop(statement))
+        drop(statement);
+        Ok::<_, tokio_postgres::Error>(())
     });
 
     step!(Some("COPY t"), async {
