@@ -177,15 +177,7 @@ impl AuthenticatorBuilder {
     /// A configuration error that names what is missing, wrong, or taken.
     pub async fn start(self) -> Result<Running> {
         let missing = |what: &str| Error::configuration(format!("{what} is missing"));
-        let audiences = Audiences::new(self.audience_names())?;
-        for address in [Some(self.grpc), self.http].into_iter().flatten() {
-            if self.plaintext && !address.ip().is_loopback() {
-                return Err(Error::configuration(format!(
-                    "disable_tls: {address} is not a loopback address, and nothing else may be \
-                     spoken to in plaintext"
-                )));
-            }
-        }
+        let audiences = Audiences::new(self.reached_by()?)?;
         let tls = match self.tls {
             _ if self.plaintext => None,
             Some(tls) => Some(tls.config()?),
@@ -240,6 +232,21 @@ impl AuthenticatorBuilder {
             servers,
             drain_timeout: self.drain_timeout,
         })
+    }
+
+    /// The names that it answers to, at addresses where it may.
+    pub(crate) fn reached_by(&self) -> Result<Vec<String>> {
+        for address in [Some(self.grpc), self.http].into_iter().flatten() {
+            if self.plaintext && !address.ip().is_loopback() {
+                return Err(Error::configuration(format!(
+                    "disable_tls: {address} is not a loopback address, and nothing else may be \
+                     spoken to in plaintext"
+                )));
+            }
+        }
+        let names = self.audience_names();
+        Audiences::new(names.iter().cloned())?;
+        Ok(names)
     }
 
     fn audience_names(&self) -> Vec<String> {

@@ -85,6 +85,32 @@ impl ServerTls {
         self.with_client_ca(&read("client_ca_path", path)?)
     }
 
+    /// Whether certificate, key and authorities of clients belong together.
+    pub(crate) fn fits(&self) -> Result<()> {
+        let copy = ServerTls {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+            clients: self.clients.clone(),
+        };
+        copy.config().map(drop)
+    }
+
+    /// From when and until when every certificate of the chain is valid, in seconds since 1970.
+    pub(crate) fn validity(&self) -> Option<(u64, u64)> {
+        let validities = self.chain.iter().map(|der| {
+            let certificate = Certificate::from_der(der).ok()?;
+            let validity = certificate.tbs_certificate().validity();
+            let seconds = |time: x509_cert::time::Time| time.to_unix_duration().as_secs();
+            Some((seconds(validity.not_before), seconds(validity.not_after)))
+        });
+        validities
+            .reduce(|one, other| {
+                let ((from, until), (later, earlier)) = (one?, other?);
+                Some((from.max(later), until.min(earlier)))
+            })
+            .flatten()
+    }
+
     /// The names that the certificate carries, but for wildcards: what clients may have dialled.
     pub(crate) fn names(&self) -> Vec<String> {
         let Some(certificate) = self

@@ -1,5 +1,6 @@
 //! The Authenticator as its peers meet it: the real binary, spoken to message by message.
 
+mod check;
 pub(crate) mod client;
 mod configuration;
 mod handshakes;

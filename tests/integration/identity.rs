@@ -16,6 +16,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 
 mod environment;
 mod hostile_sts;
+mod reach;
 mod stand_in;
 
 const AUDIENCE: &str = "authenticator.example.com:6001";

@@ -47,6 +47,9 @@ pub(crate) struct Config {
     pub(crate) session_key_path: Option<PathBuf>,
     pub(crate) sts_fips: bool,
     pub(crate) limits: Limits,
+    pub(crate) check: bool,
+    /// The region whose STS `--check` asks.
+    pub(crate) aws_region: Option<String>,
     pub(crate) dev: bool,
     #[cfg(feature = "dev")]
     pub(crate) dev_dir: Option<PathBuf>,
@@ -92,6 +95,8 @@ impl Config {
             session_key_path: layers.path("session_key_path"),
             sts_fips: layers.switch("sts_fips")?,
             limits: limits(&layers)?,
+            check: layers.switch("check")?,
+            aws_region: layers.text("aws_region").map(str::to_owned),
             dev: layers.switch("dev")?,
             #[cfg(feature = "dev")]
             dev_dir: layers.path("dev_dir"),

@@ -117,6 +117,8 @@ settings! {
             "For a database's challenge, and for a login's outcome [default: 60s]"
     }
     "" {
+        "check" "" Switch
+            "See whether everything that serving takes is good, say so, and listen nowhere"
         "config" "" Value
             "YAML file with settings: sections listener, logging, tls, secrets, session, limits"
         "dev" "" Switch

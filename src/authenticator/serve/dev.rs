@@ -63,9 +63,7 @@ const EXAMPLE_RECORDS: &str = "\
 pub(super) async fn serve(config: &Config, asked: Asked) -> Result<()> {
     refuse_production(config)?;
     let folder = Folder::make(config)?;
-    let sts = DevSts::start(([127, 0, 0, 1], 0).into())
-        .await
-        .map_err(|error| Error::configuration(format!("dev: no stand-in STS: {error}")))?;
+    let sts = stand_in().await?;
     let certificates = Certificates::make()
         .map_err(|error| Error::configuration(format!("dev: no certificate: {error}")))?;
     folder.write("ca.pem", &certificates.authority)?;
@@ -79,7 +77,7 @@ pub(super) async fn serve(config: &Config, asked: Asked) -> Result<()> {
         .await?
         .tls(tls)
         .verifier(sts.verifier())
-        .secrets(LocalSecrets::open_unchecked(&records)?)
+        .secrets(self::records(&records)?)
         .start()
         .await?;
     // The banner tells people, and after it the file tells programs: it names only what is there.
@@ -89,7 +87,18 @@ pub(super) async fn serve(config: &Config, asked: Asked) -> Result<()> {
     Ok(())
 }
 
-fn refuse_production(config: &Config) -> Result<()> {
+/// What `--check` sees of the records, and of the stand-in.
+pub(super) fn records(path: &Path) -> Result<LocalSecrets> {
+    LocalSecrets::open_unchecked(path)
+}
+
+pub(super) async fn stand_in() -> Result<DevSts> {
+    DevSts::start(([127, 0, 0, 1], 0).into())
+        .await
+        .map_err(|error| Error::configuration(format!("dev: no stand-in STS: {error}")))
+}
+
+pub(super) fn refuse_production(config: &Config) -> Result<()> {
     const REFUSED: &str = "development mode does not stand beside it";
     let loopback = config.host == "localhost"
         || config

@@ -1,5 +1,6 @@
 //! `approzium serve`.
 
+mod check;
 #[cfg(feature = "dev")]
 mod dev;
 mod telemetry;
@@ -14,15 +15,22 @@ use super::{
     config::{Config, SecretsManager},
     hardening, logging,
 };
-use crate::{Error, Result, identity::aws::StsVerifier};
+use crate::{
+    Error, Result,
+    identity::aws::{StsVerifier, StsVerifierBuilder},
+};
 
 /// Runs until SIGTERM or SIGINT, and then until logins under way have ended, for a while.
 ///
 /// What is wrong at the start goes to standard error in one line that names the setting, and the
 /// exit code is 2. Everything later is in the log.
+///
+/// With `--check` it only sees whether all that serving takes is good, a line for each on standard
+/// output, and listens nowhere. The exit code is 0 if all is good and 1 if something is not; 2 means
+/// that the settings themselves cannot be understood.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match configured(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Whoever closed standard error does not want to know.
             let _ = writeln!(std::io::stderr(), "approzium serve: {error}");
@@ -31,7 +39,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn configured(arguments: &Arguments) -> Result<()> {
+fn configured(arguments: &Arguments) -> Result<ExitCode> {
     let config = Config::load(arguments, &|name| env::var_os(name))?;
     let filter = logging::filter(&config.log_level)
         .map_err(|problem| config.layers.error("log_level", problem))?;
@@ -40,7 +48,11 @@ fn configured(arguments: &Arguments) -> Result<()> {
     hardening::harden();
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Error::configuration("no runtime").with_source(error))?;
-    runtime.block_on(serve(&config))
+    if config.check {
+        return Ok(runtime.block_on(check::check(&config)));
+    }
+    runtime.block_on(serve(&config))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(config: &Config) -> Result<()> {
@@ -51,9 +63,7 @@ async fn serve(config: &Config) -> Result<()> {
         #[cfg(feature = "dev")]
         dev::serve(config, asked).await?;
         #[cfg(not(feature = "dev"))]
-        return Err(config
-            .layers
-            .error("dev", "this build leaves development mode out"));
+        return Err(no_dev(config));
     } else {
         let running = production(config).await?.start().await?;
         until_asked(running, asked).await;
@@ -62,25 +72,46 @@ async fn serve(config: &Config) -> Result<()> {
     Ok(())
 }
 
+#[cfg(not(feature = "dev"))]
+fn no_dev(config: &Config) -> Error {
+    config
+        .layers
+        .error("dev", "this build leaves development mode out")
+}
+
 async fn production(config: &Config) -> Result<AuthenticatorBuilder> {
-    let missing = |key: &str, help: &'static str| {
-        Error::configuration(format!("{key}: it is missing")).with_help(help)
-    };
-    let path = match (config.secrets_manager, &config.local_secrets_path) {
-        (Some(SecretsManager::Vault | SecretsManager::Asm), _) => {
-            return Err(config.layers.error(
-                "secrets_manager",
-                "this version reads records from a local file: secrets_manager: local",
-            ));
-        }
-        (None, None) => return Err(missing("secrets_manager", "give local_secrets_path")),
-        (_, None) => return Err(missing("local_secrets_path", "secrets_manager is local")),
-        (_, Some(path)) => path,
-    };
     let mut builder = common(config)
         .await?
-        .secrets(LocalSecrets::open(path)?)
-        .verifier(StsVerifier::builder().fips(config.sts_fips).build()?);
+        .secrets(secrets(config)?)
+        .verifier(verifier(config).build()?);
+    builder = match tls(config)? {
+        Some(tls) => builder.tls(tls),
+        None => builder.disable_tls(),
+    };
+    if let Some(keys) = session_keys(config)? {
+        builder = builder.session_keys(keys);
+    }
+    Ok(builder)
+}
+
+fn verifier(config: &Config) -> StsVerifierBuilder {
+    StsVerifier::builder().fips(config.sts_fips)
+}
+
+fn secrets(config: &Config) -> Result<LocalSecrets> {
+    match (config.secrets_manager, &config.local_secrets_path) {
+        (Some(SecretsManager::Vault | SecretsManager::Asm), _) => Err(config.layers.error(
+            "secrets_manager",
+            "this version reads records from a local file: secrets_manager: local",
+        )),
+        (None, None) => Err(missing("secrets_manager", "give local_secrets_path")),
+        (_, None) => Err(missing("local_secrets_path", "secrets_manager is local")),
+        (_, Some(path)) => LocalSecrets::open(path),
+    }
+}
+
+/// None: plaintext, which was asked for.
+fn tls(config: &Config) -> Result<Option<ServerTls>> {
     if config.disable_tls {
         for key in ["tls_cert_path", "tls_key_path", "client_ca_path"] {
             if config.layers.origin(key).is_some() {
@@ -89,24 +120,31 @@ async fn production(config: &Config) -> Result<AuthenticatorBuilder> {
                     .error(key, "it cannot stand beside disable_tls"));
             }
         }
-        builder = builder.disable_tls();
-    } else {
-        let help = "give tls_cert_path and tls_key_path, or disable_tls on a loopback address";
-        let chain = config.tls_cert_path.as_ref();
-        let key = config.tls_key_path.as_ref();
-        let tls = ServerTls::open(
-            chain.ok_or_else(|| missing("tls_cert_path", help))?,
-            key.ok_or_else(|| missing("tls_key_path", help))?,
-        )?;
-        builder = builder.tls(match &config.client_ca_path {
-            Some(path) => tls.open_client_ca(path)?,
-            None => tls,
-        });
+        return Ok(None);
     }
-    if let Some(path) = &config.session_key_path {
-        builder = builder.session_keys(SessionKeys::open(path)?);
-    }
-    Ok(builder)
+    let help = "give tls_cert_path and tls_key_path, or disable_tls on a loopback address";
+    let chain = config.tls_cert_path.as_ref();
+    let key = config.tls_key_path.as_ref();
+    let tls = ServerTls::open(
+        chain.ok_or_else(|| missing("tls_cert_path", help))?,
+        key.ok_or_else(|| missing("tls_key_path", help))?,
+    )?;
+    Ok(Some(match &config.client_ca_path {
+        Some(path) => tls.open_client_ca(path)?,
+        None => tls,
+    }))
+}
+
+fn session_keys(config: &Config) -> Result<Option<SessionKeys>> {
+    config
+        .session_key_path
+        .as_deref()
+        .map(SessionKeys::open)
+        .transpose()
+}
+
+fn missing(key: &str, help: &'static str) -> Error {
+    Error::configuration(format!("{key}: it is missing")).with_help(help)
 }
 
 /// What production and development have in common.

@@ -9,7 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::Semaphore;
 
-use super::CheckedProof;
+use super::{CheckedProof, Region, request::CONTENT_TYPE};
 use crate::{
     Error, Result,
     error::root_cause,
@@ -55,6 +55,34 @@ impl StsVerifier {
         StsVerifierBuilder::default()
     }
 
+    /// Whether the STS of this region can be asked at all: it is sent a question that nobody has
+    /// signed, which it must refuse.
+    ///
+    /// # Errors
+    /// [`Rejection::UnknownRegion`] if FIPS is asked for and not there;
+    /// [`Rejection::Unavailable`] if no answer came, or one of a server in trouble.
+    pub async fn reach(&self, region: &Region) -> std::result::Result<(), Rejection> {
+        let host = self.host(region)?;
+        let question = self
+            .client
+            .post(format!("https://{host}/"))
+            .header(header::CONTENT_TYPE, CONTENT_TYPE)
+            .body(CheckedProof::BODY);
+        let status = question.send().await.map_err(unavailable)?.status();
+        match status.is_client_error() {
+            true => Ok(()),
+            false => Err(Rejection::Unavailable(format!("it answered {status}"))),
+        }
+    }
+
+    fn host(&self, region: &Region) -> std::result::Result<&'static str, Rejection> {
+        if self.fips {
+            region.sts_fips_host().ok_or(Rejection::UnknownRegion)
+        } else {
+            Ok(region.sts_host())
+        }
+    }
+
     async fn ask(
         &self,
         host: &str,
@@ -91,12 +119,7 @@ impl Verifier for StsVerifier {
         &self,
         proof: &CheckedProof,
     ) -> std::result::Result<VerifiedIdentity, Rejection> {
-        let region = proof.region();
-        let host = if self.fips {
-            region.sts_fips_host().ok_or(Rejection::UnknownRegion)?
-        } else {
-            region.sts_host()
-        };
+        let host = self.host(proof.region())?;
         let deadline = tokio::time::Instant::now() + self.timeout;
         let call = tokio::time::timeout_at(deadline, self.calls.acquire()).await;
         let Ok(Ok(_call)) = call else {

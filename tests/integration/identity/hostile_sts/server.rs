@@ -151,7 +151,7 @@ impl Sts {
             .add_root_certificate(self.authority_der.clone().into())
     }
 
-    pub(super) fn verifier(&self) -> StsVerifier {
+    pub(in crate::identity) fn verifier(&self) -> StsVerifier {
         self.builder().build().unwrap()
     }
 
@@ -160,7 +160,7 @@ impl Sts {
         self.seen.at_once_at_most.load(Ordering::SeqCst)
     }
 
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(in crate::identity) fn requests(&self) -> Vec<String> {
         self.seen.requests.lock().unwrap().clone()
     }
 }

@@ -1,0 +1,214 @@
+//! `approzium serve --check`: all that serving takes, but for the serving.
+//!
+//! Everything is looked at, whatever is found wrong before: whoever repairs one thing wants to know
+//! of the next. Nothing listens, and nobody is answered.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{address, common, secrets, session_keys, tls, verifier};
+use crate::{
+    Error, Result,
+    authenticator::{ServerTls, config::Config},
+    error::printable,
+    identity::aws::Region,
+};
+
+/// A certificate that is good for less is worth a word.
+const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// STS is near, or there is something between.
+const STS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What was found of one thing.
+enum Finding {
+    Good(String),
+    /// Good as yet.
+    Doubtful(String),
+    Bad(String),
+    /// There is nothing to be looked at; why.
+    Unchecked(&'static str),
+}
+
+use Finding::{Bad, Doubtful, Good, Unchecked};
+
+/// Looks at everything, says what it found, and whether all of it is good.
+pub(super) async fn check(config: &Config) -> ExitCode {
+    let findings = if config.dev {
+        development(config).await
+    } else {
+        production(config).await
+    };
+    match write(&mut io::stdout().lock(), &findings) {
+        // Whoever closed standard output wants the exit code alone.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ if findings.iter().any(|(_, found)| matches!(found, Bad(_))) => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+type Findings = Vec<(&'static str, Finding)>;
+
+async fn production(config: &Config) -> Findings {
+    let tls = tls(config);
+    let certificate = match &tls {
+        Ok(Some(tls)) => certificate(tls),
+        Ok(None) => Unchecked("plaintext, on loopback alone"),
+        Err(error) => bad(error),
+    };
+    // The rest is looked at as if the certificate were good.
+    let tls = tls.ok().flatten();
+    vec![
+        ("certificate", certificate),
+        ("addresses", addresses(config).await),
+        ("names", names(config, tls).await),
+        ("session keys", shared_keys(config)),
+        (
+            "records",
+            judged(secrets(config).map(|_| "they can be read".to_owned())),
+        ),
+        ("STS", sts(config).await),
+    ]
+}
+
+#[cfg(feature = "dev")]
+async fn development(config: &Config) -> Findings {
+    use super::dev;
+
+    vec![
+        (
+            "development",
+            judged(dev::refuse_production(config).map(|()| "nothing of production is near".into())),
+        ),
+        ("addresses", addresses(config).await),
+        (
+            "records",
+            match &config.local_secrets_path {
+                Some(path) => judged(dev::records(path).map(|_| "they can be read".to_owned())),
+                None => Unchecked("they are made when it serves"),
+            },
+        ),
+        (
+            "STS",
+            judged(
+                dev::stand_in()
+                    .await
+                    .map(|_| "the stand-in begins".to_owned()),
+            ),
+        ),
+    ]
+}
+
+#[cfg(not(feature = "dev"))]
+async fn development(config: &Config) -> Findings {
+    vec![("development", bad(&super::no_dev(config)))]
+}
+
+fn certificate(tls: &ServerTls) -> Finding {
+    if let Err(error) = tls.fits() {
+        return bad(&error);
+    }
+    let Some((from, until)) = tls.validity() else {
+        return Bad("tls_cert_path: a certificate of the chain cannot be read".to_owned());
+    };
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs());
+    let (begins, ends) = (date(from), date(until));
+    if now < from {
+        return Bad(format!("tls_cert_path: it is not valid before {begins}"));
+    }
+    if now > until {
+        return Bad(format!("tls_cert_path: it has expired, on {ends}"));
+    }
+    if until - now < SOON.as_secs() {
+        return Doubtful(format!("it fits its key, and expires soon: {ends}"));
+    }
+    Good(format!("it fits its key, and is valid until {ends}"))
+}
+
+async fn addresses(config: &Config) -> Finding {
+    let found = async {
+        let grpc = address(config, config.grpc_port).await?;
+        let http = address(config, config.http_port).await?;
+        Ok(format!("applications at {grpc}, operators at {http}"))
+    };
+    judged(found.await)
+}
+
+async fn names(config: &Config, tls: Option<ServerTls>) -> Finding {
+    let found = async {
+        let mut builder = common(config).await?;
+        builder = match tls {
+            Some(tls) => builder.tls(tls),
+            None if config.disable_tls => builder.disable_tls(),
+            None => builder,
+        };
+        builder.reached_by()
+    };
+    judged(found.await.map(|names| names.join(", ")))
+}
+
+fn shared_keys(config: &Config) -> Finding {
+    match session_keys(config) {
+        Ok(Some(_)) => Good("they can be read".to_owned()),
+        Ok(None) => Unchecked("no session_key_path: replicas do not know each other's sessions"),
+        Err(error) => bad(&error),
+    }
+}
+
+/// Which STS is asked, each proof says; of one the settings may know.
+async fn sts(config: &Config) -> Finding {
+    let Some(name) = &config.aws_region else {
+        return Unchecked("no aws_region is set, and each application names its own");
+    };
+    let Some(region) = Region::find(name) else {
+        let problem = format!("\"{}\" is no region of AWS's", printable(name));
+        return bad(&config.layers.error("aws_region", problem));
+    };
+    let verifier = match verifier(config).timeout(STS_TIMEOUT).build() {
+        Ok(verifier) => verifier,
+        Err(error) => return bad(&error),
+    };
+    match verifier.reach(region).await {
+        Ok(()) => Good(format!("the one of {name} answers")),
+        Err(rejection) => Bad(format!("the one of {name}: {rejection}")),
+    }
+}
+
+fn judged(found: Result<String>) -> Finding {
+    match found {
+        Ok(found) => Good(found),
+        Err(error) => bad(&error),
+    }
+}
+
+fn bad(error: &Error) -> Finding {
+    Bad(error.to_string())
+}
+
+fn date(seconds: u64) -> String {
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+        .and_then(|date| date.format(&Rfc3339).ok())
+        .unwrap_or_else(|| "a date of no calendar".to_owned())
+}
+
+fn write(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
+    for (thing, finding) in findings {
+        let (verdict, said) = match finding {
+            Good(said) => ("ok", said.as_str()),
+            Doubtful(said) => ("warning", said.as_str()),
+            Bad(said) => ("FAILED", said.as_str()),
+            Unchecked(why) => ("-", *why),
+        };
+        writeln!(out, "{verdict:<9}{thing:<14}{said}")?;
+    }
+    out.flush()
+}

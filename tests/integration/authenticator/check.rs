@@ -1,0 +1,220 @@
+//! `approzium serve --check`: each thing that is not good is named, and nothing listens.
+
+use std::{
+    net::TcpListener,
+    path::Path,
+    process::{Command, Output},
+};
+
+use approzium_peers::{
+    Authority,
+    certificates::{Certificate, Signature},
+};
+
+use super::process::{PASSWORD, command, failing, record, write_private};
+
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::new(Signature::EcdsaP256Sha256);
+        authority
+            .localhost()
+            .write(folder.path(), "server")
+            .unwrap();
+        authority.localhost().write(folder.path(), "other").unwrap();
+        let files = Files(folder);
+        files.dated("expired", 2001, 2002);
+        files.dated("future", 2999, 3000);
+        files.private("good.yaml", &record("app", ""));
+        files.private("bad.yaml", &format!("- password: {PASSWORD}\n"));
+        files.private("short.keys", "c2hvcnQ=\n");
+        files.private("unknown.yaml", "listener: {grpc_prot: 1}\n");
+        files
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn private(&self, name: &str, text: &str) {
+        write_private(&self.path().join(name), text);
+    }
+
+    /// A certificate that is valid from the beginning of one year to that of another.
+    fn dated(&self, name: &str, from: i32, until: i32) {
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let certificate = Certificate {
+            certificate_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+            certificate_der: certificate.der().to_vec(),
+        };
+        certificate.write(self.path(), name).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(&["--check"]);
+        command.args(arguments).current_dir(self.path());
+        command
+    }
+}
+
+fn said(output: &Output) -> String {
+    let said = String::from_utf8([output.stdout.as_slice(), &output.stderr].concat()).unwrap();
+    assert!(!said.contains(PASSWORD), "{said}");
+    said
+}
+
+const GOOD: [&str; 3] = [
+    "--tls-cert-path=server.crt",
+    "--tls-key-path=server.key",
+    "--local-secrets-path=good.yaml",
+];
+
+#[test]
+fn what_is_good_is_said_and_nothing_listens() {
+    let files = Files::new();
+    // Ports that are taken harm nobody who does not listen.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let mut command = files.command(&GOOD);
+    command.arg(format!("--grpc-port={port}"));
+    command.arg(format!("--http-port={port}"));
+    let output = failing(command);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for line in [
+        "ok       certificate   it fits its key, and is valid until ",
+        &format!("ok       addresses     applications at 127.0.0.1:{port}"),
+        "ok       names         127.0.0.1, ",
+        "-        session keys  ",
+        "ok       records       ",
+        "-        STS           no aws_region",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+}
+
+#[test]
+fn what_is_not_good_is_named_beside_what_is() {
+    let files = Files::new();
+    let [cert, key, records] = GOOD;
+    for (arguments, thing, says) in [
+        (
+            &[cert, "--tls-key-path=other.key", records][..],
+            "certificate",
+            "tls_key_path",
+        ),
+        (
+            &[
+                "--tls-cert-path=expired.crt",
+                "--tls-key-path=expired.key",
+                records,
+            ],
+            "certificate",
+            "expired, on 2002-01-01",
+        ),
+        (
+            &[
+                "--tls-cert-path=future.crt",
+                "--tls-key-path=future.key",
+                records,
+            ],
+            "certificate",
+            "not valid before 2999-01-01",
+        ),
+        (&[records], "certificate", "tls_cert_path: it is missing"),
+        (
+            &[cert, key, records, "--client-ca-path=good.yaml"],
+            "certificate",
+            "client_ca_path",
+        ),
+        (&[cert, key], "records", "secrets_manager"),
+        (
+            &[cert, key, "--local-secrets-path=bad.yaml"],
+            "records",
+            "local_secrets_path",
+        ),
+        (
+            &[cert, key, "--local-secrets-path=absent.yaml"],
+            "records",
+            "absent.yaml",
+        ),
+        (
+            &[cert, key, records, "--session-key-path=short.keys"],
+            "session keys",
+            "session_key_path",
+        ),
+        (
+            &[cert, key, records, "--audiences=a b"],
+            "names",
+            "audience",
+        ),
+        (
+            &[cert, key, records, "--host=no.such.host.invalid"],
+            "addresses",
+            "host",
+        ),
+        (
+            &[records, "--disable-tls", "--host=0.0.0.0"],
+            "names",
+            "loopback",
+        ),
+        (
+            &[cert, key, records, "--aws-region=mars-north-1"],
+            "STS",
+            "mars-north-1",
+        ),
+    ] {
+        let output = failing(files.command(arguments));
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        let failed: Vec<&str> = said
+            .lines()
+            .filter(|line| line.starts_with("FAILED"))
+            .collect();
+        let line = failed.iter().find(|line| line.contains(thing));
+        let line = line.unwrap_or_else(|| panic!("{arguments:?}: {said}"));
+        assert!(line.contains(says), "{arguments:?}: {line}");
+        // One thing is wrong, and the others are looked at all the same.
+        assert!(said.lines().count() >= 6, "{said}");
+    }
+}
+
+#[test]
+fn settings_that_are_not_understood_are_another_exit_code() {
+    let files = Files::new();
+    for arguments in [
+        &["--config=unknown.yaml"][..],
+        &["--config=absent.yaml"],
+        &["--grpc-port=many"],
+        &["--no-such-flag"],
+    ] {
+        let output = failing(files.command(arguments));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn development_mode_is_looked_at_as_what_it_is() {
+    let files = Files::new();
+    let made = files.path().join("made");
+    let mut command = files.command(&["--dev", "--local-secrets-path=good.yaml", "--dev-dir"]);
+    command.arg(&made);
+    let output = failing(command);
+    let said_of = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{said_of}");
+    assert!(
+        said_of.contains("ok       STS           the stand-in"),
+        "{said_of}"
+    );
+    assert!(!made.exists(), "it makes nothing");
+    let output = failing(files.command(&["--dev", "--sts-fips"]));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("FAILED   development   "));
+}
