@@ -16,6 +16,7 @@ mod canary;
 mod client;
 mod collectors;
 mod dashboards;
+mod deployment;
 mod dev_mode;
 mod identity;
 mod matrix;

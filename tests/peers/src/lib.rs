@@ -32,6 +32,7 @@ pub mod authenticator;
 pub mod cache;
 pub mod certificates;
 pub mod chromium;
+pub mod deployment;
 pub mod docker;
 mod error;
 mod files;

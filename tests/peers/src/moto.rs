@@ -1,6 +1,6 @@
 //! AWS's STS and IAM, with real signature checks: moto's server over TLS.
 
-use std::{net::SocketAddr, process::Command, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
 use crate::{
     Authority, Error, Process, Result, Stop, certificates::client_configuration, files, free_port,
@@ -51,18 +51,19 @@ pub struct Credentials {
     pub arn: String,
 }
 
+/// The Python of the environment that holds moto, and AWS's SDK with it.
+pub(crate) async fn python() -> Result<PathBuf> {
+    let name = format!("moto-{VERSION}");
+    python::environment(&name, "AWS's STS for tests", REQUIREMENTS).await
+}
+
 impl Moto {
     /// Installs moto into the cache if it is not there, and starts it.
     ///
     /// # Errors
     /// [`Error::Missing`] without Python.
     pub async fn start() -> Result<Self> {
-        let python = python::environment(
-            &format!("moto-{VERSION}"),
-            "AWS's STS for tests",
-            REQUIREMENTS,
-        )
-        .await?;
+        let python = python().await?;
         let folder = files::folder_of(None)?;
         let authority = Authority::default();
         let names = REGIONS.map(sts_host);

@@ -1,0 +1,56 @@
+{{/* The name of every object; cut so that suffixes fit. */}}
+{{- define "approzium.name" -}}
+{{- if .Values.fullnameOverride -}}
+{{ .Values.fullnameOverride | trunc 53 | trimSuffix "-" }}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{ .Release.Name | trunc 53 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-%s" .Release.Name (default .Chart.Name .Values.nameOverride) | trunc 53 | trimSuffix "-" }}
+{{- end -}}
+{{- end -}}
+
+{{/* What never changes during a release's life. */}}
+{{- define "approzium.selector" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "approzium.labels" -}}
+{{ include "approzium.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "approzium.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{ default (include "approzium.name" .) .Values.serviceAccount.name }}
+{{- else -}}
+{{ default "default" .Values.serviceAccount.name }}
+{{- end -}}
+{{- end -}}
+
+{{/* The file approzium.yaml: what the chart mounts, over what the values say. */}}
+{{- define "approzium.config" -}}
+{{- $own := dict
+      "listener" (dict "http_port" 6000 "grpc_port" 6001)
+      "tls" (dict "tls_cert_path" "/etc/approzium/tls/tls.crt" "tls_key_path" "/etc/approzium/tls/tls.key")
+      "secrets" (dict "secrets_manager" "local" "local_secrets_path" (printf "/etc/approzium/records/%s" .Values.records.key))
+      "session" (dict "session_key_path" (printf "/etc/approzium/session/%s" .Values.sessionKeys.key))
+-}}
+{{- if .Values.clientCa.secretName -}}
+{{- $_ := set $own.tls "client_ca_path" "/etc/approzium/client-ca/ca.crt" -}}
+{{- end -}}
+{{- $defaults := dict "listener" (dict "host" "0.0.0.0" "drain_timeout" "20s") -}}
+{{- mergeOverwrite $defaults (deepCopy .Values.config) $own | toYaml -}}
+{{- end -}}
+
+{{/* The kubelet shows no client certificate: where one is demanded, a socket is all it can ask for. */}}
+{{- define "approzium.probe" -}}
+{{- if .root.Values.clientCa.secretName -}}
+tcpSocket: {port: http}
+{{- else -}}
+httpGet: {path: {{ .path }}, port: http, scheme: HTTPS}
+{{- end }}
+timeoutSeconds: 3
+{{- end -}}

@@ -1,0 +1,169 @@
+//! The chart: by Helm, by the schemas of Kubernetes, and by `approzium serve` itself.
+
+use std::collections::BTreeMap;
+
+use approzium_peers::{deployment::Judges, peer};
+use serde_json::{Value, json};
+
+use super::{Etc, known_variables, repository};
+
+/// The oldest Kubernetes that the chart asks for, and a later one.
+const VERSIONS: [&str; 2] = ["1.30", "1.34"];
+
+const CHART: &str = "deploy/helm/approzium";
+
+async fn rendered(judges: &Judges, values: &Value) -> BTreeMap<String, String> {
+    let chart = repository(CHART);
+    judges.helm(&chart, values, VERSIONS[0]).await.unwrap()
+}
+
+/// One object, by its kind.
+fn object(files: &BTreeMap<String, String>, kind: &str) -> Value {
+    let objects = files.values().flat_map(|text| text.split("\n---\n"));
+    objects
+        .filter_map(|text| serde_yaml_ng::from_str::<Value>(text).ok())
+        .find(|object| object["kind"] == kind)
+        .unwrap_or_else(|| panic!("no {kind}"))
+}
+
+#[tokio::test]
+async fn helm_and_kubernetes_find_it_good_however_it_is_configured() {
+    let judges = peer!(Judges::install());
+    let chart = repository(CHART);
+    let more = json!({
+        "autoscaling": {"enabled": false},
+        "clientCa": {"secretName": "applications-ca"},
+        "config": {"session": {"audiences": ["approzium.internal"]}},
+        "env": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4317"}],
+        "image": {"repository": "registry.internal/approzium", "digest": format!("sha256:{}", "0".repeat(64))},
+        "networkPolicy": {"applications": [], "egress": [{"to": [{"podSelector": {}}]}]},
+        "podAnnotations": {"a": "b"},
+        "podLabels": {"team": "data"},
+        "serviceAccount": {"create": false, "name": "other"},
+        "tolerations": [{"key": "a", "operator": "Exists"}],
+    });
+    for version in VERSIONS {
+        for values in [&json!({}), &more] {
+            let files = judges.helm(&chart, values, version).await.unwrap();
+            let manifests = files.iter().filter(|(name, _)| name.ends_with(".yaml"));
+            let manifests: Vec<&str> = manifests.map(|(_, text)| text.as_str()).collect();
+            let judged = judges.kubernetes(&manifests.join("\n---\n"), version).await;
+            judged.unwrap_or_else(|error| panic!("{version} {values}: {error}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn its_judges_find_mistakes() {
+    let judges = peer!(Judges::install());
+    let chart = repository(CHART);
+    for values in [
+        json!({"replica": 3}),
+        json!({"tls": {"secretName": ""}}),
+        json!({"records": {"secretName": "a", "key": "../b"}}),
+        json!({"config": {"logging": "info"}}),
+        json!({"image": {"repository": "a", "digest": "sha256:0"}}),
+    ] {
+        let judged = judges.helm(&chart, &values, VERSIONS[0]).await;
+        assert!(judged.is_err(), "{values}");
+    }
+    let unknown = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndatum: {}\n";
+    let judged = judges.kubernetes(unknown, VERSIONS[0]).await;
+    let said = judged.unwrap_err().to_string();
+    assert!(said.contains("datum"), "{said}");
+}
+
+#[tokio::test]
+async fn approzium_serves_by_the_configuration_that_it_mounts() {
+    let judges = peer!(Judges::install());
+    let etc = Etc::new(
+        "tls/tls.crt",
+        "tls/tls.key",
+        "records/secrets.yaml",
+        "session/session.keys",
+    );
+    let files = rendered(&judges, &json!({})).await;
+    let config = object(&files, "ConfigMap");
+    let text = config["data"]["approzium.yaml"].as_str().unwrap();
+    etc.serves(Some(text), &[]);
+    // What the values say is heeded, but for what the chart mounts and the ports it names.
+    let values = json!({"config": {
+        "listener": {"drain_timeout": "30s", "grpc_port": 7001},
+        "limits": {"max_iterations": 50000},
+    }});
+    let files = rendered(&judges, &values).await;
+    let config = object(&files, "ConfigMap");
+    let config: Value =
+        serde_yaml_ng::from_str(config["data"]["approzium.yaml"].as_str().unwrap()).unwrap();
+    assert_eq!(config["listener"]["drain_timeout"], "30s");
+    assert_eq!(config["listener"]["grpc_port"], 6001);
+    assert_eq!(config["limits"]["max_iterations"], 50000);
+    let values = json!({"config": {"limits": {"max_iteration": 1}}});
+    let files = rendered(&judges, &values).await;
+    let config = object(&files, "ConfigMap");
+    let output = etc.check(config["data"]["approzium.yaml"].as_str(), &[]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn a_pod_can_do_little_and_is_asked_where_it_answers() {
+    let judges = peer!(Judges::install());
+    let files = rendered(&judges, &json!({})).await;
+    let pod = object(&files, "Deployment")["spec"]["template"]["spec"].clone();
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert!(pod["securityContext"]["fsGroup"].is_u64());
+    let container = &pod["containers"][0];
+    let security = &container["securityContext"];
+    assert_eq!(security["readOnlyRootFilesystem"], true);
+    assert_eq!(security["allowPrivilegeEscalation"], false);
+    assert_eq!(security["capabilities"]["drop"], json!(["ALL"]));
+    for volume in pod["volumes"].as_array().unwrap() {
+        if let Some(secret) = volume.get("secret") {
+            // No others, and no group that writes, as `serve` demands.
+            assert_eq!(secret["defaultMode"], 0o440, "{volume}");
+        }
+    }
+    for probe in ["startupProbe", "readinessProbe"] {
+        let asked = &container[probe]["httpGet"];
+        assert_eq!(
+            (&asked["path"], &asked["port"], &asked["scheme"]),
+            (&json!("/v1/health"), &json!("http"), &json!("HTTPS"))
+        );
+    }
+    // The kubelet has no certificate to show.
+    let values = json!({"clientCa": {"secretName": "applications-ca"}});
+    let files = rendered(&judges, &values).await;
+    let pod = object(&files, "Deployment")["spec"]["template"]["spec"].clone();
+    assert!(pod["containers"][0]["readinessProbe"]["tcpSocket"].is_object());
+    // A drain ends before the pod does.
+    let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
+    let sleep = &pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"];
+    assert!(grace > sleep.as_u64().unwrap() + 20);
+}
+
+#[tokio::test]
+async fn nobody_is_let_in_by_a_list_of_nobody() {
+    let judges = peer!(Judges::install());
+    let values = json!({"networkPolicy": {"applications": [], "operators": []}});
+    let files = rendered(&judges, &values).await;
+    let policy = object(&files, "NetworkPolicy");
+    assert_eq!(policy["spec"]["ingress"], Value::Null);
+    assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
+    let policy = object(&rendered(&judges, &json!({})).await, "NetworkPolicy");
+    let ingress = policy["spec"]["ingress"].as_array().unwrap();
+    assert_eq!(ingress.len(), 2);
+    let to = &policy["spec"]["egress"][1]["to"][0]["ipBlock"];
+    assert_eq!(to["except"], json!(["169.254.0.0/16"]));
+}
+
+#[test]
+fn its_variables_are_known() {
+    let known = known_variables();
+    let values = super::read("deploy/helm/approzium/values.yaml");
+    for word in values.split(|one: char| !one.is_ascii_alphanumeric() && one != '_') {
+        if word.starts_with("APPROZIUM_") {
+            assert!(known.iter().any(|name| name == word), "{word}");
+        }
+    }
+}
