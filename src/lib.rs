@@ -72,6 +72,7 @@ pub mod opentelemetry;
 pub mod postgres;
 mod proto;
 mod secret;
+#[cfg(any(feature = "authenticator", feature = "postgres"))]
 mod stamp;
 pub mod tracing;
 pub mod wire;
