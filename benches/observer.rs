@@ -18,7 +18,12 @@
 
 mod common;
 
-use approzium::opentelemetry::{instrument, uninstrument};
+use std::time::{Duration, Instant};
+
+use approzium::{
+    opentelemetry::{instrument, uninstrument},
+    postgres,
+};
 use common::Turns;
 
 /// Queries in a turn of one side.
@@ -35,26 +40,22 @@ const SIDES: [&str; 4] = [
 async fn main() {
     let server = common::server().await;
     common::spans_in_batches();
-    let alone = common::bare(&server).await;
-    let wrapper = common::wrapped(&server).await;
-    let genuine: &tokio_postgres::Client = &wrapper;
-    let of_alone = alone.prepare("SELECT 1").await.unwrap();
-    instrument(); // So that the text is known.
-    let of_wrapper = wrapper.prepare("SELECT 1").await.unwrap();
-
-    let turns: Turns<4> = Turns::take(common::running_time(), async |side| {
-        if side < 2 {
+    let turns: Turns<4> = Turns::take_timed(common::running_time(), async |side| {
+        // What a session of the server's costs depends on where it happens to run: each turn has
+        // one of its own.
+        if side == 0 {
+            let alone = common::bare(&server).await;
+            return time(&alone).await;
+        }
+        let wrapper = common::wrapped(&server).await;
+        if side == 1 {
             uninstrument();
         } else {
             instrument();
         }
-        for _ in 0..TURN {
-            let row = match side {
-                0 => alone.query_one(&of_alone, &[]).await,
-                1 | 2 => genuine.query_one(&of_wrapper, &[]).await,
-                _ => wrapper.query_one(&of_wrapper, &[]).await,
-            };
-            row.unwrap();
+        match side {
+            1 | 2 => time(&wrapper).await,
+            _ => time_wrapper(&wrapper).await,
         }
     })
     .await;
@@ -68,4 +69,24 @@ async fn main() {
             turns.ratio(side, 0)
         );
     }
+}
+
+async fn time(client: &tokio_postgres::Client) -> Duration {
+    let statement = client.prepare("SELECT 1").await.unwrap();
+    client.query_one(&statement, &[]).await.unwrap();
+    let begun = Instant::now();
+    for _ in 0..TURN {
+        client.query_one(&statement, &[]).await.unwrap();
+    }
+    begun.elapsed()
+}
+
+async fn time_wrapper(client: &postgres::Client) -> Duration {
+    let statement = client.prepare("SELECT 1").await.unwrap();
+    client.query_one(&statement, &[]).await.unwrap();
+    let begun = Instant::now();
+    for _ in 0..TURN {
+        client.query_one(&statement, &[]).await.unwrap();
+    }
+    begun.elapsed()
 }

@@ -37,6 +37,19 @@ pub(crate) struct Turns<const SIDES: usize>(Vec<[f64; SIDES]>);
 impl<const SIDES: usize> Turns<SIDES> {
     /// Lets the sides take turns until the time is over. None always comes after the same other.
     pub(crate) async fn take(running: Duration, mut turn: impl AsyncFnMut(usize)) -> Self {
+        Self::take_timed(running, async |side| {
+            let begun = Instant::now();
+            turn(side).await;
+            begun.elapsed()
+        })
+        .await
+    }
+
+    /// As [`take`](Self::take), where a turn says itself how much of it counts.
+    pub(crate) async fn take_timed(
+        running: Duration,
+        mut turn: impl AsyncFnMut(usize) -> Duration,
+    ) -> Self {
         let mut turns = Vec::new();
         let end = Instant::now() + running;
         while turns.len() <= WARM_UP || Instant::now() < end {
@@ -46,9 +59,7 @@ impl<const SIDES: usize> Turns<SIDES> {
                     forwards if forwards < SIDES => (forwards + place) % SIDES,
                     backwards => (backwards + SIDES - place) % SIDES,
                 };
-                let begun = Instant::now();
-                turn(side).await;
-                seconds[side] = begun.elapsed().as_secs_f64();
+                seconds[side] = turn(side).await.as_secs_f64();
             }
             turns.push(seconds);
         }
