@@ -1,18 +1,21 @@
 //! What can be counted without naming anyone: labels are closed sets.
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+mod original;
+
+use std::{fmt, time::Duration};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, MetricEncoder},
+    encoding::{
+        EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, MetricEncoder,
+        NoLabelSet,
+    },
     metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
+use self::original::Original;
 use super::audit::{Decision, Reason};
+use crate::opentelemetry::otlp;
 
 /// As the exposition format wants to be announced.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -152,6 +155,11 @@ impl Default for Metrics {
             "Sessions and handshakes under way",
             streams.clone(),
         );
+        registry.register(
+            "approzium_spans_dropped",
+            "Spans that the collector did not take",
+            DroppedSpans,
+        );
         Metrics {
             registry,
             original,
@@ -249,114 +257,17 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// The names of the original Authenticator, which its dashboards know.
-#[derive(Default)]
-struct Original {
-    requests: OriginalMetric,
-    responses: OriginalMetric,
-    error_responses: OriginalMetric,
-    identity_verification_attempts: OriginalMetric,
-    identity_verification_failures: OriginalMetric,
-    identity_matching_attempts: OriginalMetric,
-    identity_matching_failures: OriginalMetric,
-    password_retrieval_attempts: OriginalMetric,
-    password_retrieval_failures: OriginalMetric,
-    password_retrieval_unauthorized: OriginalMetric,
-    request_milliseconds: OriginalMetric,
-    aws_request_milliseconds: OriginalMetric,
-    password_request_milliseconds: OriginalMetric,
-}
+/// Read where spans are exported from.
+#[derive(Debug)]
+struct DroppedSpans;
 
-impl Original {
-    fn register(&self, registry: &mut Registry) {
-        for (name, help, metric) in [
-            ("requests", "Calls received", &self.requests),
-            ("responses", "Calls answered", &self.responses),
-            (
-                "error_responses",
-                "Calls that ended with an error",
-                &self.error_responses,
-            ),
-            (
-                "identity_verification_attempts",
-                "Questions to the cloud who somebody is",
-                &self.identity_verification_attempts,
-            ),
-            (
-                "identity_verification_failures",
-                "Questions without a good answer",
-                &self.identity_verification_failures,
-            ),
-            (
-                "identity_matching_attempts",
-                "Comparisons of an identity with a record",
-                &self.identity_matching_attempts,
-            ),
-            (
-                "identity_matching_failures",
-                "Comparisons in which they did not match",
-                &self.identity_matching_failures,
-            ),
-            (
-                "password_retrieval_attempts",
-                "Records looked up",
-                &self.password_retrieval_attempts,
-            ),
-            (
-                "password_retrieval_failures",
-                "Records that could not be looked up",
-                &self.password_retrieval_failures,
-            ),
-            (
-                "password_retrieval_unauthorized",
-                "Records refused to whoever asked",
-                &self.password_retrieval_unauthorized,
-            ),
-            (
-                "request_milliseconds",
-                "Time of the latest call",
-                &self.request_milliseconds,
-            ),
-            (
-                "aws_request_milliseconds",
-                "Time of the latest question to STS",
-                &self.aws_request_milliseconds,
-            ),
-            (
-                "password_request_milliseconds",
-                "Time of the latest look-up of a record",
-                &self.password_request_milliseconds,
-            ),
-        ] {
-            registry.register(format!("approzium_total_{name}"), help, metric.clone());
-        }
-    }
-}
-
-/// OpenMetrics gives every counter the ending `_total`, and these names are fixed without it: so
-/// they are exposed with no type, which `rate()` does not mind.
-#[derive(Clone, Debug, Default)]
-struct OriginalMetric(std::sync::Arc<AtomicU64>);
-
-impl OriginalMetric {
-    fn increment(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn set(&self, time: Duration) {
-        let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        self.0.store(milliseconds, Ordering::Relaxed);
-    }
-}
-
-impl EncodeMetric for OriginalMetric {
+impl EncodeMetric for DroppedSpans {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        let value = i64::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-        encoder.encode_gauge(&value)
+        encoder.encode_counter::<NoLabelSet, _, u64>(&otlp::lost(), None)
     }
 
     fn metric_type(&self) -> MetricType {
-        MetricType::Unknown
+        MetricType::Counter
     }
 }
 

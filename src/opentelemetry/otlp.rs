@@ -54,6 +54,8 @@ use tonic::transport::{Certificate, ClientTlsConfig};
 use super::span_processor;
 use crate::{Error, Hop, Result, attribution, error::Kind};
 use counted::Counts;
+#[cfg(feature = "authenticator")]
+pub(crate) use counted::lost;
 
 /// A pipeline that is about to be built: see the [module](self).
 pub fn pipeline() -> PipelineBuilder {

@@ -58,6 +58,20 @@ fn queue_size() -> usize {
     size.and_then(|size| size.parse().ok()).unwrap_or(DEFAULT)
 }
 
+/// Lost by all pipelines of this process.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Spans that this process has lost, whichever of its pipelines had them.
+#[cfg(feature = "authenticator")]
+pub(crate) fn lost() -> u64 {
+    LOST.load(Ordering::Relaxed)
+}
+
+fn lose(spans: u64, by: &AtomicU64) {
+    by.fetch_add(spans, Ordering::Relaxed);
+    LOST.fetch_add(spans, Ordering::Relaxed);
+}
+
 /// How many spans went where.
 #[derive(Debug)]
 pub(super) struct Counts {
@@ -118,7 +132,7 @@ impl Counts {
             .waiting
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
         if admitted.is_err() {
-            self.overflowed.fetch_add(1, Ordering::Relaxed);
+            lose(1, &self.overflowed);
         }
         admitted.is_ok()
     }
@@ -129,11 +143,11 @@ impl Counts {
     }
 
     fn end(&self, spans: usize, result: &OTelSdkResult) {
-        let settled = match result {
-            Ok(()) => &self.exported,
-            Err(_) => &self.failed,
-        };
-        settled.fetch_add(spans as u64, Ordering::Relaxed);
+        let batch = spans as u64;
+        match result {
+            Ok(()) => drop(self.exported.fetch_add(batch, Ordering::Relaxed)),
+            Err(_) => lose(batch, &self.failed),
+        }
         self.exporting.fetch_sub(spans, Ordering::Relaxed);
     }
 
