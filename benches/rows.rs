@@ -17,7 +17,10 @@
 
 mod common;
 
-use std::pin::pin;
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use approzium::opentelemetry::{Instrumentation, instrument_with};
 use common::Turns;
@@ -37,34 +40,37 @@ async fn main() {
     let server = common::server().await;
     common::spans_in_batches();
     instrument_with(Instrumentation::new().returned_rows(true));
-    let alone = common::bare(&server).await;
-    let wrapper = common::wrapped(&server).await;
-    let of_alone = alone.prepare(TEXT).await.unwrap();
-    let of_wrapper = wrapper.prepare(TEXT).await.unwrap();
-
-    let at_once: Turns<2> = Turns::take(common::running_time() / 2, async |side| {
-        for _ in 0..TURN {
-            let rows = match side {
-                0 => alone.query(&of_alone, &[]).await,
-                _ => wrapper.query(&of_wrapper, &[]).await,
-            };
-            assert_eq!(rows.unwrap().len(), ROWS);
+    let half = common::running_time() / 2;
+    // What a session of the server's costs depends on where it happens to run: each turn has one of
+    // its own.
+    let at_once: Turns<2> = Turns::take_timed(half, async |side| match side {
+        0 => {
+            let alone = common::bare(&server).await;
+            let statement = alone.prepare(TEXT).await.unwrap();
+            let query = async || alone.query(&statement, &[]).await.unwrap().len();
+            time(query).await
+        }
+        _ => {
+            let wrapper = common::wrapped(&server).await;
+            let statement = wrapper.prepare(TEXT).await.unwrap();
+            let query = async || wrapper.query(&statement, &[]).await.unwrap().len();
+            time(query).await
         }
     })
     .await;
-    let one_by_one: Turns<2> = Turns::take(common::running_time() / 2, async |side| {
-        for _ in 0..TURN {
-            let rows = match side {
-                0 => {
-                    let rows = alone.query_raw(&of_alone, NO_VALUES).await.unwrap();
-                    count(rows).await
-                }
-                _ => {
-                    let rows = wrapper.query_raw(&of_wrapper, NO_VALUES).await.unwrap();
-                    count(rows).await
-                }
-            };
-            assert_eq!(rows, ROWS);
+    let one_by_one: Turns<2> = Turns::take_timed(half, async |side| match side {
+        0 => {
+            let alone = common::bare(&server).await;
+            let statement = alone.prepare(TEXT).await.unwrap();
+            let query = async || count(alone.query_raw(&statement, NO_VALUES).await.unwrap()).await;
+            time(query).await
+        }
+        _ => {
+            let wrapper = common::wrapped(&server).await;
+            let statement = wrapper.prepare(TEXT).await.unwrap();
+            let query =
+                async || count(wrapper.query_raw(&statement, NO_VALUES).await.unwrap()).await;
+            time(query).await
         }
     })
     .await;
@@ -79,6 +85,15 @@ async fn main() {
             turns.count()
         );
     }
+}
+
+async fn time(query: impl AsyncFn() -> usize) -> Duration {
+    assert_eq!(query().await, ROWS);
+    let begun = Instant::now();
+    for _ in 0..TURN {
+        assert_eq!(query().await, ROWS);
+    }
+    begun.elapsed()
 }
 
 async fn count<E: std::fmt::Debug>(

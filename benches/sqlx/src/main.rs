@@ -24,9 +24,15 @@
 mod common;
 mod providers;
 
-use approzium::opentelemetry::{instrument, uninstrument};
+use std::time::{Duration, Instant};
+
+use approzium::{opentelemetry::instrument, postgres};
+use approzium_peers::Postgres;
 use common::Turns;
-use sqlx::{ConnectOptions, postgres::PgPoolOptions};
+use sqlx::{
+    ConnectOptions, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 use sqlx_otel::PoolBuilder;
 
 /// Queries in a turn of one side.
@@ -40,40 +46,15 @@ async fn main() {
     providers::of_sqlx::install();
     let server = common::server().await;
 
-    let alone = common::bare(&server).await;
-    let wrapper = common::wrapped(&server).await;
-    instrument(); // So that the text is known.
-    let of_alone = alone.prepare(TEXT).await.unwrap();
-    let of_wrapper = wrapper.prepare(TEXT).await.unwrap();
-
-    let options: sqlx::postgres::PgConnectOptions = format!(
-        "postgres://app@localhost:{}/postgres?sslmode=disable",
-        server.port()
-    )
-    .parse()
-    .unwrap();
-    let pool = PgPoolOptions::new()
-        .connect_with(options.disable_statement_logging())
-        .await
-        .unwrap();
-    // One connection each, so that no pool is measured.
-    let mut sqlx_alone = pool.acquire().await.unwrap();
-    let with_otel = PoolBuilder::from(pool).build();
-    let mut sqlx_otel = with_otel.acquire().await.unwrap();
-
-    let turns: Turns<4> = Turns::take(common::running_time(), async |side| {
-        if side == 1 {
-            instrument();
-        } else {
-            uninstrument();
-        }
-        for _ in 0..TURN {
-            match side {
-                0 => drop(alone.query_one(&of_alone, &[]).await.unwrap()),
-                1 => drop(wrapper.query_one(&of_wrapper, &[]).await.unwrap()),
-                2 => drop(sqlx::query(TEXT).fetch_one(&mut *sqlx_alone).await.unwrap()),
-                _ => drop(sqlx::query(TEXT).fetch_one(&mut sqlx_otel).await.unwrap()),
-            }
+    // What a session of the server's costs depends on where it happens to run: each turn has one of
+    // its own.
+    let turns: Turns<4> = Turns::take_timed(common::running_time(), async |side| match side {
+        0 => driver(&common::bare(&server).await).await,
+        1 => wrapper(&common::wrapped(&server).await).await,
+        2 => sqlx_alone(&mut pool(&server).await.acquire().await.unwrap()).await,
+        _ => {
+            let pool = PoolBuilder::from(pool(&server).await).build();
+            sqlx_otel(&mut pool.acquire().await.unwrap()).await
         }
     })
     .await;
@@ -97,4 +78,48 @@ async fn main() {
         providers::ours::spans(),
         providers::of_sqlx::spans()
     );
+}
+
+/// A pool of one connection: no pool is measured.
+async fn pool(server: &Postgres) -> PgPool {
+    let url = format!(
+        "postgres://app@localhost:{}/postgres?sslmode=disable",
+        server.port()
+    );
+    let options: PgConnectOptions = url.parse().unwrap();
+    let options = options.disable_statement_logging();
+    let pool = PgPoolOptions::new().max_connections(1);
+    pool.connect_with(options).await.unwrap()
+}
+
+/// The turn of a side. Its first query, for which sqlx has yet to prepare the statement, is not
+/// measured.
+macro_rules! turn {
+    ($query:expr) => {{
+        $query.await.unwrap();
+        let begun = Instant::now();
+        for _ in 0..TURN {
+            $query.await.unwrap();
+        }
+        begun.elapsed()
+    }};
+}
+
+async fn driver(client: &tokio_postgres::Client) -> Duration {
+    let statement = client.prepare(TEXT).await.unwrap();
+    turn!(client.query_one(&statement, &[]))
+}
+
+async fn wrapper(client: &postgres::Client) -> Duration {
+    instrument();
+    let statement = client.prepare(TEXT).await.unwrap();
+    turn!(client.query_one(&statement, &[]))
+}
+
+async fn sqlx_alone(connection: &mut sqlx::PgConnection) -> Duration {
+    turn!(sqlx::query(TEXT).fetch_one(&mut *connection))
+}
+
+async fn sqlx_otel(connection: &mut sqlx_otel::PoolConnection<sqlx::Postgres>) -> Duration {
+    turn!(sqlx::query(TEXT).fetch_one(&mut *connection))
 }
