@@ -127,6 +127,12 @@ impl Error {
         }
     }
 
+    /// What happened there, alone.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// What to do about it, where that is known.
     pub fn help(&self) -> Option<&str> {
         self.0.help.as_deref()

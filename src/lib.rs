@@ -29,6 +29,7 @@
 //! | [`opentelemetry`] | a span for each query and connect, and where they go |
 //! | [`tracing`] | who, where and what on the lines of applications that log with `tracing` |
 //! | [`attribution`] | what this application runs on |
+//! | `diagnosis` | which hop of a connect fails, and why |
 //! | [`identity`] | proofs of identity and their verification |
 //! | [`wire`] | the databases' authentication, computed: no IO |
 //! | `authenticator` | the Authenticator as a library |
@@ -64,6 +65,9 @@ pub mod attribution;
 #[cfg_attr(docsrs, doc(cfg(feature = "authenticator")))]
 pub mod authenticator;
 pub mod client;
+#[cfg(feature = "postgres")]
+#[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
+pub mod diagnosis;
 mod error;
 pub mod identity;
 pub mod opentelemetry;

@@ -27,6 +27,7 @@ static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 #[command(version)]
 enum Command {
     Attribution(cli::attribution::Arguments),
+    Check(cli::check::Arguments),
     /// Run the Authenticator: verify identities, keep passwords, answer databases' challenges
     Serve(cli::serve::Arguments),
 }
@@ -34,6 +35,7 @@ enum Command {
 fn main() -> ExitCode {
     match Command::parse() {
         Command::Attribution(arguments) => cli::attribution::run(&arguments),
+        Command::Check(arguments) => cli::check::run(&arguments),
         Command::Serve(arguments) => cli::serve::run(&arguments),
     }
 }

@@ -64,16 +64,10 @@ impl Dialer {
         let socket = self.connect(&addresses, deadline).await?;
         // Small messages, each waited for: without it they are late, not wrong.
         let _ = socket.set_nodelay(true);
-        match &self.tls {
-            None => Ok(Dialled {
-                stream: Box::new(socket),
-                asked_for_certificate: false,
-            }),
-            Some(tls) => self.secure(tls.clone(), socket, deadline).await,
-        }
+        self.secure(socket, deadline).await
     }
 
-    async fn resolve(&self, deadline: Instant) -> Result<Vec<SocketAddr>> {
+    pub(super) async fn resolve(&self, deadline: Instant) -> Result<Vec<SocketAddr>> {
         let (host, port) = (self.address.host(), self.address.port());
         let found = timeout_at(deadline, lookup_host((host, port)))
             .await
@@ -100,7 +94,11 @@ impl Dialer {
 
     /// Tries one address after the other, each with an equal share of what time is left, so that
     /// one black hole does not use it all up.
-    async fn connect(&self, addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream> {
+    pub(super) async fn connect(
+        &self,
+        addresses: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<TcpStream> {
         let mut failure = self.timed_out("connecting");
         for (index, address) in addresses.iter().enumerate() {
             let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
@@ -115,12 +113,14 @@ impl Dialer {
         Err(failure)
     }
 
-    async fn secure(
-        &self,
-        tls: TlsConfig,
-        socket: TcpStream,
-        deadline: Instant,
-    ) -> Result<Dialled> {
+    /// TLS, where it is not left out.
+    pub(super) async fn secure(&self, socket: TcpStream, deadline: Instant) -> Result<Dialled> {
+        let Some(tls) = self.tls.clone() else {
+            return Ok(Dialled {
+                stream: Box::new(socket),
+                asked_for_certificate: false,
+            });
+        };
         let mut config = tokio::task::spawn_blocking(move || tls.client_config())
             .await
             .map_err(|error| {

@@ -33,6 +33,7 @@ mod flight;
 mod handshake;
 mod information;
 mod lane;
+mod probe;
 mod session;
 mod status;
 #[cfg(all(test, feature = "authenticator"))]

@@ -14,7 +14,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use ::opentelemetry::Context;
@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     error::{Error, Hop, Kind, Result},
-    identity::aws::{Signer, SignerBuilder},
+    identity::aws::{Region, Signer, SignerBuilder},
     opentelemetry::{Instrumentation, identity as process, metrics},
     secret::Secret,
 };
@@ -248,6 +248,20 @@ impl Sessions {
         self.signer
             .get_or_try_init(|| self.identity.clone().build())
             .await
+    }
+
+    /// Signs a proof that is shown to nobody; the region whose STS would be asked.
+    pub(super) async fn rehearse(&self) -> Result<&'static Region> {
+        let deadline = Instant::now() + self.timeout;
+        let late = self.timed_out(Hop::Credentials, "finding the credentials");
+        within(deadline, late, async {
+            let signer = self.signer().await?;
+            signer
+                .sign(&[0; 32], &self.audience, SystemTime::now())
+                .await?;
+            Ok(signer.region())
+        })
+        .await?
     }
 
     fn timed_out(&self, hop: Hop, step: &str) -> Error {

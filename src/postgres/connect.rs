@@ -123,26 +123,11 @@ impl Hosts<'_> {
     }
 
     async fn look_up(&self, endpoint: &Endpoint, deadline: Instant) -> Result<Vec<DialledAddress>> {
-        let port = endpoint.port;
-        let mut addresses = match &endpoint.address {
-            Address::Ip(address) => vec![SocketAddr::new(*address, port)],
-            Address::Name => timeout_at(deadline, lookup_host((endpoint.host.as_str(), port)))
-                .await
-                .map_err(|_| {
-                    failure::timeout(Hop::DatabaseConnection, "looking up the database's name")
-                })?
-                .map_err(|error| failure::unreachable(&endpoint.name(), error))?
-                .collect(),
-            Address::Unix(folder) => {
-                return Ok(vec![DialledAddress::Unix(
-                    folder.join(format!(".s.PGSQL.{port}")),
-                )]);
-            }
-        };
+        let mut addresses = look_up(endpoint, deadline).await?;
         if self.balance {
             shuffle(&mut addresses)?;
         }
-        Ok(addresses.into_iter().map(DialledAddress::Tcp).collect())
+        Ok(addresses)
     }
 
     fn server<'a>(&'a self, endpoint: &'a Endpoint, peer: Option<SocketAddr>) -> Server<'a> {
@@ -160,9 +145,30 @@ impl Hosts<'_> {
     }
 }
 
+/// The addresses of one host, in the resolver's order.
+pub(super) async fn look_up(endpoint: &Endpoint, deadline: Instant) -> Result<Vec<DialledAddress>> {
+    let port = endpoint.port;
+    Ok(match &endpoint.address {
+        Address::Ip(address) => vec![DialledAddress::Tcp(SocketAddr::new(*address, port))],
+        Address::Name => timeout_at(deadline, lookup_host((endpoint.host.as_str(), port)))
+            .await
+            .map_err(|_| {
+                failure::timeout(Hop::DatabaseConnection, "looking up the database's name")
+            })?
+            .map_err(|error| failure::unreachable(&endpoint.name(), error))?
+            .map(DialledAddress::Tcp)
+            .collect(),
+        Address::Unix(folder) => {
+            vec![DialledAddress::Unix(
+                folder.join(format!(".s.PGSQL.{port}")),
+            )]
+        }
+    })
+}
+
 /// They are looked at on every connect, so that those of tomorrow are used tomorrow, but read only
 /// when they have changed.
-async fn certificates(config: &Config, deadline: Instant) -> Result<TlsPolicy> {
+pub(super) async fn certificates(config: &Config, deadline: Instant) -> Result<TlsPolicy> {
     if let Some(policy) = TlsPolicy::unchanged(config) {
         return Ok(policy);
     }

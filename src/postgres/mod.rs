@@ -61,6 +61,7 @@ mod failure;
 mod login;
 mod observer;
 mod portal;
+pub(crate) mod probe;
 mod queries;
 mod recent;
 mod spans;

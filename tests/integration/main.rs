@@ -18,6 +18,7 @@ mod collectors;
 mod dashboards;
 mod deployment;
 mod dev_mode;
+mod diagnosis;
 mod identity;
 mod matrix;
 mod opentelemetry;

@@ -250,7 +250,7 @@ async fn a_wrong_clock_is_named() {
     let behaviour = Behaviour::good();
     behaviour.on_challenge(|()| {
         Reply::Say(v2::SessionChallenge {
-            server_time: Some((std::time::SystemTime::now() + Duration::from_secs(3600)).into()),
+            server_time: Some((SystemTime::now() + Duration::from_secs(3600)).into()),
             ..challenge()
         })
     });
