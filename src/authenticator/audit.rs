@@ -105,6 +105,8 @@ reasons! {
     CertificateNotPinned = "certificate_not_pinned",
     SaltNotPinned = "salt_not_pinned",
     IterationsNotPinned = "iterations_not_pinned",
+    /// The record holds digests of another salt or iteration count, and no password.
+    KeysOfAnotherChallenge = "keys_of_another_challenge",
     TooManyDerivations = "too_many_derivations",
     TooManyMd5Answers = "too_many_md5_answers",
 }

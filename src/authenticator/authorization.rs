@@ -137,7 +137,9 @@ mod tests {
     fn the_first_record_that_admits_is_used() {
         let records = two_records();
         let password = |identity| {
-            decide(&records, &identity).map(|record| record.password.expose_secret().to_owned())
+            let record = decide(&records, &identity)?;
+            let password = record.credential.password().unwrap();
+            Ok::<_, Refused>(password.expose_secret().to_owned())
         };
         let checkout = password(identity("123456789012", "checkout", "AROAFIRST"));
         assert_eq!(checkout.unwrap(), b"one");

@@ -3,7 +3,7 @@
 //! A derivation is a thousand times dearer than everything else in a handshake. What is kept is
 //! `{salt, iterations, ClientKey, StoredKey, ServerKey}` under a keyed hash of record and password,
 //! so that another password is another entry; and only after a database's `v=` was verified, so
-//! that nobody can fill the cache with salts of their own.
+//! that nobody can fill the cache with salts of their own. A record of digests brings its keys along.
 
 use std::{
     collections::HashMap,
@@ -20,9 +20,9 @@ use zeroize::Zeroizing;
 use super::{
     limits::Gate,
     metrics::{CacheAnswer, Ending, Metrics, Phase},
-    secrets::Record,
+    secrets::{Credential, Record, RecordKey},
 };
-use crate::{Error, Result, identity::Principal, wire::scram::Keys};
+use crate::{Error, Result, identity::Principal, secret::Secret, wire::scram::Keys};
 
 const MAX_ENTRIES: u64 = 10_000;
 const MAX_AGE: Duration = Duration::from_secs(60 * 60);
@@ -44,14 +44,28 @@ pub(crate) struct KeyStore {
     metrics: Arc<Metrics>,
 }
 
-/// There is too much to derive, for this identity or for all.
+/// Why there are no keys for a challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Overload;
+pub(crate) enum NoKeys {
+    /// There is too much to derive, for this identity or for all.
+    Overload,
+    /// The record has those of another salt or iteration count, and no password to derive others of.
+    AnotherChallenge,
+}
 
 /// Keys in the hands of one handshake.
 pub(crate) struct Held {
     pub(crate) keys: Arc<Keys>,
     _shared: Option<Arc<Derivation>>,
+}
+
+impl Held {
+    fn kept(keys: Arc<Keys>) -> Self {
+        Held {
+            keys,
+            _shared: None,
+        }
+    }
 }
 
 impl KeyStore {
@@ -74,7 +88,7 @@ impl KeyStore {
         })
     }
 
-    /// Whether the record's confirmed keys were for another salt or other iterations: the password
+    /// Whether the keys kept for the record are for another salt or other iterations: the password
     /// was set anew since.
     pub(crate) async fn looks_rotated(
         &self,
@@ -82,8 +96,7 @@ impl KeyStore {
         salt: &[u8],
         iterations: u32,
     ) -> bool {
-        self.confirmed
-            .get(&self.name(record, None))
+        self.kept(record)
             .await
             .is_some_and(|keys| !keys.fit(salt, iterations))
     }
@@ -95,19 +108,21 @@ impl KeyStore {
         principal: &Principal,
         salt: &[u8],
         iterations: u32,
-    ) -> Result<Held, Overload> {
-        let confirmed = self.confirmed.get(&self.name(record, None)).await;
-        if let Some(keys) = confirmed.filter(|keys| keys.fit(salt, iterations)) {
+    ) -> Result<Held, NoKeys> {
+        let kept = self.kept(record).await;
+        let kept = kept.filter(|keys| keys.fit(salt, iterations));
+        let Some(password) = record.credential.password() else {
+            return kept.map(Held::kept).ok_or(NoKeys::AnotherChallenge);
+        };
+        if let Some(keys) = kept {
             self.metrics.cache(CacheAnswer::Hit);
-            return Ok(Held {
-                keys,
-                _shared: None,
-            });
+            return Ok(Held::kept(keys));
         }
         self.metrics.cache(CacheAnswer::Miss);
-        let derivation = self.shared(self.name(record, Some((salt, iterations))));
+        let name = self.name(&record.key, password, Some((salt, iterations)));
+        let derivation = self.shared(name);
         let keys = derivation
-            .get_or_try_init(|| self.derive(record, principal, salt, iterations))
+            .get_or_try_init(|| self.derive(password, principal, salt, iterations))
             .await?
             .clone();
         Ok(Held {
@@ -118,21 +133,34 @@ impl KeyStore {
 
     /// A database proved that it knows these keys too.
     pub(crate) async fn confirm(&self, record: &Record, held: &Held) {
-        self.confirmed
-            .insert(self.name(record, None), held.keys.clone())
-            .await;
+        if let Some(password) = record.credential.password() {
+            let name = self.name(&record.key, password, None);
+            self.confirmed.insert(name, held.keys.clone()).await;
+        }
+    }
+
+    /// What answers for a record without a derivation: its own digests, or the keys that a database
+    /// confirmed.
+    async fn kept(&self, record: &Record) -> Option<Arc<Keys>> {
+        match &record.credential {
+            Credential::Scram(keys) => Some(keys.clone()),
+            Credential::Password(password) => {
+                let name = self.name(&record.key, password, None);
+                self.confirmed.get(&name).await
+            }
+        }
     }
 
     async fn derive(
         &self,
-        record: &Arc<Record>,
+        password: &Arc<Secret>,
         principal: &Principal,
         salt: &[u8],
         iterations: u32,
-    ) -> Result<Arc<Keys>, Overload> {
+    ) -> Result<Arc<Keys>, NoKeys> {
         let began = std::time::Instant::now();
         let derived = self
-            .on_a_thread(record.clone(), principal, salt.to_vec(), iterations)
+            .on_a_thread(password.clone(), principal, salt.to_vec(), iterations)
             .await;
         let ending = if derived.is_ok() {
             Ending::Ok
@@ -146,30 +174,26 @@ impl KeyStore {
 
     async fn on_a_thread(
         &self,
-        record: Arc<Record>,
+        password: Arc<Secret>,
         principal: &Principal,
         salt: Vec<u8>,
         iterations: u32,
-    ) -> Result<Arc<Keys>, Overload> {
+    ) -> Result<Arc<Keys>, NoKeys> {
         let pass = self
             .per_principal
             .enter(principal.clone())
-            .ok_or(Overload)?;
+            .ok_or(NoKeys::Overload)?;
         let permit = tokio::time::timeout(MAX_WAIT, self.threads.clone().acquire_owned())
             .await
-            .map_err(|_| Overload)?
-            .map_err(|_| Overload)?;
+            .map_err(|_| NoKeys::Overload)?
+            .map_err(|_| NoKeys::Overload)?;
         tokio::task::spawn_blocking(move || {
             // They end with the work, not with whoever waits for it.
             let _bounds = (pass, permit);
-            Arc::new(Keys::derive(
-                record.password.expose_secret(),
-                &salt,
-                iterations,
-            ))
+            Arc::new(Keys::derive(password.expose_secret(), &salt, iterations))
         })
         .await
-        .map_err(|_| Overload)
+        .map_err(|_| NoKeys::Overload)
     }
 
     fn shared(&self, name: Name) -> Arc<Derivation> {
@@ -184,16 +208,16 @@ impl KeyStore {
     }
 
     /// A keyed hash of what the keys belong to. Lengths first, so that no two run together.
-    fn name(&self, record: &Record, challenge: Option<(&[u8], u32)>) -> Name {
+    fn name(&self, record: &RecordKey, password: &Secret, challenge: Option<(&[u8], u32)>) -> Name {
         let mut mac = self.naming.clone();
         let mut part = |bytes: &[u8]| {
             mac.update(&(bytes.len() as u64).to_be_bytes());
             mac.update(bytes);
         };
-        part(record.key.host().as_bytes());
-        part(&record.key.port().to_be_bytes());
-        part(record.key.user().as_bytes());
-        part(record.password.expose_secret());
+        part(record.host().as_bytes());
+        part(&record.port().to_be_bytes());
+        part(record.user().as_bytes());
+        part(password.expose_secret());
         if let Some((salt, iterations)) = challenge {
             part(salt);
             part(&iterations.to_be_bytes());
@@ -204,6 +228,8 @@ impl KeyStore {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+
     use super::*;
     use crate::authenticator::secrets::records;
 
@@ -248,6 +274,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn digests_answer_for_their_own_salt_and_iterations_alone() {
+        let (store, metrics) = store();
+        let keys = Keys::derive(b"hunter2", SALT, 4096);
+        let [salt, client_key, server_key] = [
+            keys.salt(),
+            keys.client_key().as_slice(),
+            keys.server_key().as_slice(),
+        ]
+        .map(|bytes| BASE64_STANDARD.encode(bytes));
+        let yaml = format!(
+            "- {{dbhost: db, dbport: 5432, dbuser: app, scram_sha_256: {{salt: {salt}, iterations: \
+             4096, client_key: {client_key}, server_key: {server_key}}}, iam_arn: \
+             'arn:aws:iam::123456789012:role/checkout'}}"
+        );
+        let record = records(yaml.as_bytes()).unwrap().remove(0);
+        let principal = principal();
+        let held = store.keys(&record, &principal, SALT, 4096).await.unwrap();
+        assert_eq!(held.keys.client_key(), keys.client_key());
+        assert!(!store.looks_rotated(&record, SALT, 4096).await);
+        store.confirm(&record, &held).await;
+
+        for (salt, iterations) in [(&b"another salt"[..], 4096), (SALT, 4097)] {
+            let refused = store.keys(&record, &principal, salt, iterations).await;
+            assert_eq!(refused.err(), Some(NoKeys::AnotherChallenge));
+            assert!(store.looks_rotated(&record, salt, iterations).await);
+        }
+        let text = metrics.exposition().unwrap();
+        assert!(!text.contains("phase=\"derivation\""), "{text}");
+    }
+
+    #[tokio::test]
     async fn one_challenge_is_derived_once_however_many_wait_for_it() {
         // One derivation at a time for a principal: a second one would be refused.
         let (store, metrics) = store();
@@ -267,6 +324,6 @@ mod tests {
         let (record, principal) = (record("hunter2"), principal());
         let _busy = store.per_principal.enter(principal.clone()).unwrap();
         let refused = store.keys(&record, &principal, SALT, 4096).await;
-        assert_eq!(refused.err(), Some(Overload));
+        assert_eq!(refused.err(), Some(NoKeys::Overload));
     }
 }

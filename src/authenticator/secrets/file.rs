@@ -19,8 +19,9 @@ use crate::{Error, Result, stamp::Stamp};
 const MAX_FILE_SIZE: u64 = 16 << 20;
 
 /// Records kept in a YAML file (`local_secrets_path`): a list of
-/// `{dbhost, dbport, dbuser, password, iam_arn | iam_arns}`, and per record what it may be used
-/// for: `methods`, `pinned_salt`, `pinned_iterations`, `pinned_certificates`, `channel_binding`,
+/// `{dbhost, dbport, dbuser, password | scram_sha_256, iam_arn | iam_arns}`, where `scram_sha_256`
+/// is `{salt, iterations, client_key, server_key}` and holds no password (`approzium secret` makes
+/// one); and per record what it may be used for: `methods`, `pinned_salt`, `pinned_iterations`, `pinned_certificates`, `channel_binding`,
 /// `user_ids`.
 ///
 /// The file is looked at on every handshake and read again when it changed, so an edit takes effect

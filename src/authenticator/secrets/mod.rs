@@ -1,11 +1,13 @@
 //! Where records come from. Asked only after an identity is proved.
 
+mod credential;
 mod file;
 mod parse;
 mod record;
 
 use std::{fmt, sync::Arc};
 
+pub(crate) use credential::Credential;
 pub use file::LocalSecrets;
 pub(crate) use file::private;
 #[cfg(test)]

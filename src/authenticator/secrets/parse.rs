@@ -7,11 +7,13 @@ use std::{collections::BTreeSet, sync::Arc};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 
-use super::{ChannelBindingPolicy, Method, Policy, Record, RecordKey};
-use crate::{identity::Principal, secret::Secret};
+use super::{
+    ChannelBindingPolicy, Credential, Method, Policy, Record, RecordKey, credential::ScramDigests,
+};
+use crate::identity::Principal;
 
-const KEYS: &str = "dbhost, dbport, dbuser, password, iam_arn, iam_arns, user_ids, methods, \
-    pinned_salt, pinned_iterations, pinned_certificates, channel_binding";
+const KEYS: &str = "dbhost, dbport, dbuser, password or scram_sha_256 (salt, iterations, \
+    client_key, server_key), iam_arn, iam_arns, user_ids, methods, pinned_salt, pinned_iterations, pinned_certificates, channel_binding";
 
 /// Reads a whole file.
 pub(crate) fn records(yaml: &[u8]) -> Result<Vec<Arc<Record>>, String> {
@@ -45,7 +47,8 @@ struct Entry {
     dbhost: String,
     dbport: Port,
     dbuser: String,
-    password: String,
+    password: Option<String>,
+    scram_sha_256: Option<ScramDigests>,
     iam_arn: Option<String>,
     #[serde(default)]
     iam_arns: Vec<String>,
@@ -79,10 +82,7 @@ impl Entry {
         if self.dbhost.is_empty() || self.dbuser.is_empty() {
             return Err("dbhost and dbuser must not be empty".into());
         }
-        if self.password.is_empty() {
-            return Err("password must not be empty".into());
-        }
-        let password = Secret::from(self.password);
+        let credential = Credential::new(self.password, self.scram_sha_256)?;
 
         let principals = self
             .iam_arn
@@ -118,9 +118,10 @@ impl Entry {
             channel_binding: self.channel_binding,
         };
         consistent(&policy)?;
+        credential.consistent_with(&policy)?;
         Ok(Record {
             key: RecordKey::new(&self.dbhost, port, &self.dbuser),
-            password,
+            credential,
             principals,
             user_ids: self.user_ids,
             policy,

@@ -1,11 +1,9 @@
-//! What is on file for one database user: the password, who may use it, and how.
+//! What is on file for one database user: what challenges are answered with, who may use it, and how.
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::{
-    identity::{Principal, VerifiedIdentity},
-    secret::Secret,
-};
+use super::Credential;
+use crate::identity::{Principal, VerifiedIdentity};
 
 /// The name under which records are filed. Host names compare without regard to case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,7 +39,7 @@ impl RecordKey {
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) key: RecordKey,
-    pub(crate) password: Secret,
+    pub(crate) credential: Credential,
     pub(crate) principals: Vec<Principal>,
     /// If not empty: the unique ids (`AROA…`, `AIDA…`) that may use it, so that a role deleted and
     /// made again is another one.

@@ -248,12 +248,11 @@ impl HandshakeCall {
     ) -> Result<Answered, Refusal> {
         let authorizer = &self.shared.authorizer;
         let record = authorizer.still(&session.identity, &record.key).await?;
-        if !record.policy.methods.contains(&Method::Md5) {
-            return Err(Refusal::policy(
-                "the record does not allow MD5",
-                Reason::MethodNotOnRecord,
-            ));
-        }
+        let allowed = record.policy.methods.contains(&Method::Md5);
+        let password = record.credential.password().filter(|_| allowed);
+        let password = password.cloned().ok_or_else(|| {
+            Refusal::policy("the record does not allow MD5", Reason::MethodNotOnRecord)
+        })?;
         let salt: [u8; 4] = challenge.salt.as_slice().try_into().map_err(|_| {
             Refusal::invalid("an MD5 salt has four bytes", Reason::MalformedChallenge)
         })?;
@@ -264,9 +263,8 @@ impl HandshakeCall {
                 Reason::TooManyMd5Answers,
             ));
         }
-        let password = record.password.expose_secret();
         self.reply(Answer::Md5Response(Md5Response {
-            password: md5::response(record.key.user(), password, salt),
+            password: md5::response(record.key.user(), password.expose_secret(), salt),
         }))
         .await?;
         Ok(Answered {

@@ -15,7 +15,7 @@ use crate::{
     authenticator::{
         audit::{Decision, Reason},
         authorization::Refused,
-        keys::Overload,
+        keys::NoKeys,
         metrics::Ending,
         target::InvalidTarget,
         token::InvalidToken,
@@ -199,9 +199,17 @@ impl From<Refused> for Refusal {
     }
 }
 
-impl From<Overload> for Refusal {
-    fn from(Overload: Overload) -> Self {
-        Refusal::exhausted("too many logins at once", Reason::TooManyDerivations)
+impl From<NoKeys> for Refusal {
+    fn from(none: NoKeys) -> Self {
+        match none {
+            NoKeys::Overload => {
+                Refusal::exhausted("too many logins at once", Reason::TooManyDerivations)
+            }
+            NoKeys::AnotherChallenge => Refusal::policy(
+                "the record's digests are not of the database's salt and iteration count",
+                Reason::KeysOfAnotherChallenge,
+            ),
+        }
     }
 }
 
