@@ -36,6 +36,19 @@ impl Stamp {
         }
     }
 
+    /// Of nothing that was read.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn never() -> Self {
+        Stamp {
+            outside: Outside {
+                modified: None,
+                length: 0,
+                inode: 0,
+            },
+            settled: false,
+        }
+    }
+
     /// Whether what was read then is certainly what would be read now.
     pub(crate) fn still_tells(&self, metadata: &Metadata) -> bool {
         self.settled && self.outside == Outside::of(metadata)

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use super::{metrics::Metrics, target::Target, token::Session};
+use super::{metrics::Metrics, secrets::Trouble, target::Target, token::Session};
 use crate::identity::{Rejection, VerifiedIdentity};
 
 /// What was decided.
@@ -90,7 +90,15 @@ reasons! {
     NoRecord = "no_record",
     NotOnRecord = "not_on_record",
     OtherUserId = "other_user_id",
+    /// The secrets manager does not answer, or something is wrong with it; the file is unreadable.
     SecretsUnavailable = "secrets_unavailable",
+    SecretsSealed = "secrets_sealed",
+    SecretsSlow = "secrets_slow",
+    SecretsThrottled = "secrets_throttled",
+    /// The secrets manager refuses the Authenticator: a policy, a token or a mount is not right.
+    SecretsRefused = "secrets_refused",
+    /// What the secrets manager keeps there is no record.
+    SecretsMalformed = "secrets_malformed",
     /// Its policy was edited while the login was under way.
     RecordChanged = "record_changed",
 
@@ -131,6 +139,19 @@ impl Reason {
             ]
             .contains(&reason),
             _ => false,
+        }
+    }
+}
+
+impl From<Trouble> for Reason {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Unreachable => Reason::SecretsUnavailable,
+            Trouble::Sealed => Reason::SecretsSealed,
+            Trouble::Slow => Reason::SecretsSlow,
+            Trouble::Throttled => Reason::SecretsThrottled,
+            Trouble::Refused => Reason::SecretsRefused,
+            Trouble::Malformed => Reason::SecretsMalformed,
         }
     }
 }

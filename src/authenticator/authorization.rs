@@ -76,13 +76,14 @@ impl Authorizer {
     }
 
     /// As [`authorize`](Self::authorize), from a record that is read again now; `None` if this
-    /// record was read again a moment ago.
+    /// record was read again a moment ago; then what is kept of it is doubted.
     pub(crate) async fn reread(
         &self,
         identity: &VerifiedIdentity,
         key: &RecordKey,
     ) -> Option<Result<Arc<Record>, Refused>> {
         if !self.rereads.allow(key.clone(), Instant::now()) {
+            self.secrets.doubt(key);
             return None;
         }
         ::tracing::info!(dbhost = ?key.host(), dbuser = ?key.user(), "reading a record again");

@@ -42,7 +42,16 @@ mod tls;
 mod token;
 
 pub use limits::Limits;
-pub use secrets::LocalSecrets;
+#[cfg(feature = "kubernetes")]
+#[cfg_attr(docsrs, doc(cfg(feature = "kubernetes")))]
+pub use secrets::MountedSecrets;
+#[cfg(feature = "asm")]
+#[cfg_attr(docsrs, doc(cfg(feature = "asm")))]
+pub use secrets::{AwsSecrets, AwsSecretsBuilder};
+#[cfg(feature = "vault")]
+#[cfg_attr(docsrs, doc(cfg(feature = "vault")))]
+pub use secrets::{KvVersion, VaultLogin, VaultSecrets, VaultSecretsBuilder};
+pub use secrets::{LocalSecrets, SecretsManager};
 pub use server::{Authenticator, AuthenticatorBuilder, Running};
 pub use tls::ServerTls;
 pub use token::{MAX_SESSION_LIFETIME, SessionKeys};

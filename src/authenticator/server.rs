@@ -13,7 +13,7 @@ use super::{
     limits::{Gate, Limits, Rate},
     listener::{Acceptor, GrpcListener, HttpListener, MAX_STREAMS},
     metrics::Metrics,
-    secrets::LocalSecrets,
+    secrets::SecretsManager,
     service::{MAX_MESSAGE_SIZE, Service, Shared},
     tls::ServerTls,
     token::{MAX_SESSION_LIFETIME, SessionKeys, Tokens},
@@ -85,7 +85,7 @@ pub struct AuthenticatorBuilder {
     audiences: Vec<String>,
     own_name: Option<String>,
     verifier: Option<Arc<dyn Verifier>>,
-    secrets: Option<LocalSecrets>,
+    secrets: Option<SecretsManager>,
     session_keys: Option<SessionKeys>,
     session_lifetime: Duration,
     limits: Limits,
@@ -141,9 +141,10 @@ impl AuthenticatorBuilder {
         self
     }
 
-    /// Where the records are.
-    pub fn secrets(mut self, secrets: LocalSecrets) -> Self {
-        self.secrets = Some(secrets);
+    /// Where the records are: a [`LocalSecrets`](super::LocalSecrets), or the secrets manager of
+    /// one's choice.
+    pub fn secrets(mut self, secrets: impl Into<SecretsManager>) -> Self {
+        self.secrets = Some(secrets.into());
         self
     }
 
@@ -194,7 +195,12 @@ impl AuthenticatorBuilder {
         };
         let limits = self.limits;
         let acceptor = Acceptor::new(tls, &limits, metrics.clone());
-        let secrets = Arc::new(self.secrets.ok_or_else(|| missing("local_secrets_path"))?);
+        let SecretsManager(secrets) = self.secrets.ok_or_else(|| missing("secrets_manager"))?;
+        // It may come up later than we do: whoever asks meanwhile is told to come again.
+        if let Err(unavailable) = secrets.ready().await {
+            let detail = printable(&unavailable.to_string());
+            ::tracing::warn!(trouble = ?unavailable.trouble, ?detail, "no records can be had yet");
+        }
         let service = Service(Arc::new(Shared {
             verifier: self.verifier.ok_or_else(|| missing("a verifier"))?,
             audiences,

@@ -24,5 +24,6 @@ mod matrix;
 mod opentelemetry;
 mod postgres;
 mod rejections;
+mod secrets;
 mod thread;
 mod tracing;

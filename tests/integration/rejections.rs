@@ -35,7 +35,7 @@ mod tokens;
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// An Authenticator in this process, over TLS.
-struct House {
+pub(crate) struct House {
     authority: Authority,
     folder: tempfile::TempDir,
     running: Running,
@@ -46,7 +46,7 @@ impl House {
         Self::start_with(verifier, records, |builder, _| builder).await
     }
 
-    async fn start_with(
+    pub(crate) async fn start_with(
         verifier: impl Verifier,
         records: &str,
         change: impl FnOnce(AuthenticatorBuilder, &Authority) -> AuthenticatorBuilder,
@@ -75,7 +75,7 @@ impl House {
         tls(self.authority.pem().as_bytes())
     }
 
-    async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         Client::over(channel(&self.address(), self.tls()).await.unwrap())
     }
 
@@ -84,7 +84,7 @@ impl House {
     }
 
     /// The value of one series; 0 where it has not begun.
-    async fn metric(&self, series: &str) -> f64 {
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
         let address = self.running.http_addr().unwrap();
         let url = format!("https://{address}/v1/metrics/prometheus");
         let http = https(self.authority.pem().as_bytes());
@@ -101,21 +101,21 @@ fn server_tls(authority: &Authority, names: &[&str]) -> ServerTls {
     ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap()
 }
 
-async fn dev_sts() -> DevSts {
+pub(crate) async fn dev_sts() -> DevSts {
     DevSts::start(([127, 0, 0, 1], 0).into()).await.unwrap()
 }
 
 /// Signs as one of the identities of development mode.
-async fn dev_signer(sts: &DevSts, name: &str) -> Signer {
+pub(crate) async fn dev_signer(sts: &DevSts, name: &str) -> Signer {
     signer_of(sts.identity(name).unwrap().credentials()).await
 }
 
 /// What this thread logs while it lasts: one JSON object a line, as `serve` writes them.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    fn start() -> (Self, DefaultGuard) {
+    pub(crate) fn start() -> (Self, DefaultGuard) {
         // Were this the only subscriber, another test's thread, which has none, could be the first
         // to come by a line, and alone decide that nobody ever wants it.
         static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Registry::default()));
@@ -130,7 +130,7 @@ impl Log {
         (log, tracing::subscriber::set_default(subscriber))
     }
 
-    fn lines(&self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+    pub(crate) fn lines(&self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
         let written = self.0.lock().unwrap();
         String::from_utf8_lossy(&written)
             .lines()
@@ -153,7 +153,7 @@ impl Log {
         .await
     }
 
-    async fn reason(&self, request_id: &str, decision: &str) -> String {
+    pub(crate) async fn reason(&self, request_id: &str, decision: &str) -> String {
         let line = self.audit(request_id, decision).await;
         line["reason"].as_str().unwrap().to_owned()
     }

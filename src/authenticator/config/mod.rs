@@ -18,12 +18,13 @@
 mod file;
 mod flags;
 mod layers;
+mod secrets;
 mod settings;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 pub use self::flags::Arguments;
-pub(crate) use self::layers::Layers;
+pub(crate) use self::{layers::Layers, secrets::Manager};
 use super::{Limits, MAX_SESSION_LIFETIME, logging, logging::LogFormat};
 use crate::{Result, error::printable};
 
@@ -40,7 +41,7 @@ pub(crate) struct Config {
     pub(crate) tls_cert_path: Option<PathBuf>,
     pub(crate) tls_key_path: Option<PathBuf>,
     pub(crate) client_ca_path: Option<PathBuf>,
-    pub(crate) secrets_manager: Option<SecretsManager>,
+    pub(crate) secrets_manager: Option<Manager>,
     pub(crate) local_secrets_path: Option<PathBuf>,
     pub(crate) audiences: Vec<String>,
     pub(crate) session_lifetime: Duration,
@@ -54,14 +55,6 @@ pub(crate) struct Config {
     #[cfg(feature = "dev")]
     pub(crate) dev_dir: Option<PathBuf>,
     pub(crate) layers: Layers,
-}
-
-/// The secrets managers of the original.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SecretsManager {
-    Local,
-    Vault,
-    Asm,
 }
 
 impl Config {
@@ -88,7 +81,7 @@ impl Config {
             tls_cert_path: layers.path("tls_cert_path"),
             tls_key_path: layers.path("tls_key_path"),
             client_ca_path: layers.path("client_ca_path"),
-            secrets_manager: layers.get("secrets_manager", secrets_manager)?,
+            secrets_manager: Manager::read(&layers)?,
             local_secrets_path: layers.path("local_secrets_path"),
             audiences: layers.list("audiences")?,
             session_lifetime,
@@ -164,18 +157,6 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         _ => Err(format!("\"{}\" is neither text nor json", printable(text))),
-    }
-}
-
-fn secrets_manager(text: &str) -> Result<SecretsManager, String> {
-    match text {
-        "local" => Ok(SecretsManager::Local),
-        "vault" => Ok(SecretsManager::Vault),
-        "asm" => Ok(SecretsManager::Asm),
-        _ => Err(format!(
-            "\"{}\" is none of local, vault and asm",
-            printable(text)
-        )),
     }
 }
 

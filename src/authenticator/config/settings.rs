@@ -66,19 +66,49 @@ settings! {
     }
     "secrets" {
         "secrets_manager" "APPROZIUM_SECRETS_MANAGER" Value
-            "Where records are: local [default: local, if local_secrets_path is given]"
+            "vault, asm, kubernetes or local [default: local, if local_secrets_path is given]"
+        "secrets_ttl" "APPROZIUM_SECRETS_TTL" Value
+            "How long a record of vault or asm is good, at most 60s [default: 10s]"
+        "secrets_timeout" "APPROZIUM_SECRETS_TIMEOUT" Value
+            "How long vault or asm is waited for, at most 9s [default: 3s]"
         "local_secrets_path" "APPROZIUM_LOCAL_SECRETS_PATH" Value
             "YAML file with records, readable by its owner (and group) only"
+        "kubernetes_secrets_path" "APPROZIUM_KUBERNETES_SECRETS_PATH" Value
+            "Folder with a file of records for each database, as Kubernetes mounts a Secret"
         "vault_addr" "VAULT_ADDR" Value
-            "Of the secrets manager vault"
+            "Vault's or OpenBao's address: https, or http on loopback"
+        "vault_namespace" "VAULT_NAMESPACE" Value
+            "Its namespace"
+        "vault_ca_path" "VAULT_CACERT" Value
+            "Authorities of its certificate, PEM [default: the system's]"
+        "vault_mount" "APPROZIUM_VAULT_MOUNT" Value
+            "Where its KV secrets engine is mounted [default: approzium]"
+        "vault_path" "APPROZIUM_VAULT_PATH" Value
+            "Path of a record below it [default: {host}:{port}]"
+        "vault_kv_version" "APPROZIUM_VAULT_KV_VERSION" Value
+            "Version of the engine: 1, 2, or auto to ask for it [default: auto]"
+        "vault_auth" "APPROZIUM_VAULT_AUTH" Value
+            "How to log in: token, approle or kubernetes [default: token]"
+        "vault_auth_mount" "APPROZIUM_VAULT_AUTH_MOUNT" Value
+            "Where that auth method is mounted [default: its name]"
         "vault_token" "VAULT_TOKEN" Value
-            "Of the secrets manager vault"
+            "Token; better in a file"
         "vault_token_path" "APPROZIUM_VAULT_TOKEN_PATH" Value
-            "Of the secrets manager vault"
+            "File with the token, read again when it changes; wins over vault_token"
+        "vault_role_id" "APPROZIUM_VAULT_ROLE_ID" Value
+            "Role id of AppRole"
+        "vault_secret_id_path" "APPROZIUM_VAULT_SECRET_ID_PATH" Value
+            "File with its secret id"
+        "vault_role" "APPROZIUM_VAULT_ROLE" Value
+            "Role of the Kubernetes auth method"
+        "vault_jwt_path" "APPROZIUM_VAULT_JWT_PATH" Value
+            "File with the service account's token [default: the pod's own]"
         "assume_aws_role" "APPROZIUM_ASSUME_AWS_ROLE" Value
-            "Of the secrets manager asm"
+            "Role to assume for the secrets manager asm, by its ARN"
         "aws_region" "AWS_REGION" Value
-            "Of the secrets manager asm"
+            "Region of the secrets manager asm"
+        "asm_endpoint" "APPROZIUM_ASM_ENDPOINT" Value
+            "Address of AWS Secrets Manager, for a VPC endpoint or a test [default: the region's]"
     }
     "session" {
         "audiences" "APPROZIUM_AUDIENCES" List

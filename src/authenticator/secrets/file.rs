@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use super::{Freshness, Record, RecordKey, Secrets, Unavailable, parse::records};
+use super::{Freshness, Record, RecordKey, Secrets, Trouble, Unavailable, parse::records};
 use crate::{Error, Result, stamp::Stamp};
 
 /// Larger than any list that a person keeps by hand.
@@ -39,8 +39,12 @@ pub struct LocalSecrets {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Permissions {
+pub(super) enum Permissions {
+    /// Others can neither read nor write it.
     Enforced,
+    /// Others can read it, for whoever mounts it decides that.
+    #[cfg(feature = "kubernetes")]
+    OwnerWrites,
     /// Of development: its passwords are thrown away with the folder.
     #[cfg(feature = "dev")]
     Unchecked,
@@ -108,7 +112,10 @@ impl LocalSecrets {
     }
 
     fn unavailable(&self, problem: impl fmt::Display) -> Unavailable {
-        Unavailable(format!("{}: {problem}", self.path.display()))
+        Unavailable::new(
+            Trouble::Unreachable,
+            format!("{}: {problem}", self.path.display()),
+        )
     }
 }
 
@@ -130,6 +137,14 @@ impl Secrets for LocalSecrets {
             .cloned()
             .collect())
     }
+
+    async fn ready(&self) -> Result<(), Unavailable> {
+        let loaded = self.loaded.load_full();
+        if !self.is_current(&loaded)? {
+            self.read(Freshness::Usual).await?;
+        }
+        Ok(())
+    }
 }
 
 impl Loaded {
@@ -149,7 +164,7 @@ pub(crate) fn private(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, Str
 
 /// A file, as it was before it was read. What is looked at and what is read is one file, whatever
 /// is put in its place meanwhile.
-fn contents(
+pub(super) fn contents(
     path: &Path,
     limit: u64,
     permissions: Permissions,
@@ -164,9 +179,7 @@ fn contents(
     let file = File::open(path).map_err(problem)?;
     let metadata = file.metadata().map_err(problem)?;
     a_file(&metadata)?;
-    if permissions == Permissions::Enforced {
-        owners_alone(&metadata)?;
-    }
+    owners_alone(&metadata, permissions)?;
     // A buffer that grows leaves its old one behind.
     let expected = usize::try_from(metadata.len().min(limit)).unwrap_or_default();
     let mut bytes = Zeroizing::new(Vec::with_capacity(expected + 1));
@@ -180,18 +193,23 @@ fn contents(
 }
 
 /// Refuses a file of secrets that others can read, or that others than its owner can write.
-fn owners_alone(metadata: &Metadata) -> Result<(), String> {
+fn owners_alone(metadata: &Metadata, permissions: Permissions) -> Result<(), String> {
     #[cfg(unix)]
     {
         let mode = std::os::unix::fs::MetadataExt::mode(metadata) & 0o777;
-        if mode & 0o027 != 0 {
-            return Err(format!(
-                "its mode is {mode:04o}: others can reach it; chmod 600 (or 640) it"
-            ));
+        let (refused, problem) = match permissions {
+            Permissions::Enforced => (0o027, "others can reach it; chmod 600 (or 640) it"),
+            #[cfg(feature = "kubernetes")]
+            Permissions::OwnerWrites => (0o022, "others can write it; chmod 440 it"),
+            #[cfg(feature = "dev")]
+            Permissions::Unchecked => return Ok(()),
+        };
+        if mode & refused != 0 {
+            return Err(format!("its mode is {mode:04o}: {problem}"));
         }
     }
     #[cfg(not(unix))]
-    let _ = metadata;
+    let _ = (metadata, permissions);
     Ok(())
 }
 

@@ -1,18 +1,45 @@
 //! Where records come from. Asked only after an identity is proved.
+//!
+//! ```text
+//! Secrets ─┬─ LocalSecrets      a file, looked at on every handshake
+//!          ├─ MountedSecrets    files that a platform mounts, looked at on every handshake
+//!          └─ Cached<Source> ─┬─ Vault, OpenBao
+//!                             └─ AWS Secrets Manager
+//! ```
 
+#[cfg(feature = "asm")]
+mod aws;
+#[cfg(any(test, feature = "vault", feature = "asm"))]
+mod cached;
 mod credential;
 mod file;
+#[cfg(any(feature = "vault", feature = "asm"))]
+mod https;
+#[cfg(feature = "kubernetes")]
+mod mounted;
 mod parse;
+#[cfg(any(test, feature = "vault", feature = "asm", feature = "kubernetes"))]
+mod place;
 mod record;
+mod unavailable;
+#[cfg(feature = "vault")]
+mod vault;
 
 use std::{fmt, sync::Arc};
 
+#[cfg(feature = "asm")]
+pub use aws::{AwsSecrets, AwsSecretsBuilder};
 pub(crate) use credential::Credential;
 pub use file::LocalSecrets;
 pub(crate) use file::private;
+#[cfg(feature = "kubernetes")]
+pub use mounted::MountedSecrets;
 #[cfg(test)]
 pub(crate) use parse::records;
 pub(crate) use record::{Admission, ChannelBindingPolicy, Method, Policy, Record, RecordKey};
+pub(crate) use unavailable::{Trouble, Unavailable};
+#[cfg(feature = "vault")]
+pub use vault::{KvVersion, VaultLogin, VaultSecrets, VaultSecretsBuilder};
 
 /// How new an answer has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,14 +59,27 @@ pub(crate) trait Secrets: Send + Sync + 'static {
         key: &RecordKey,
         freshness: Freshness,
     ) -> Result<Vec<Arc<Record>>, Unavailable>;
+
+    /// A sign of rotation came so soon after another that the record is not read again for it.
+    /// What is kept of it is then not kept as long as usual.
+    fn doubt(&self, _: &RecordKey) {}
+
+    /// Whether records can be had now.
+    async fn ready(&self) -> Result<(), Unavailable>;
 }
 
-/// The source could not be read. Says why to the operator; callers learn only that it is so.
-#[derive(Clone, Debug)]
-pub(crate) struct Unavailable(pub(crate) String);
+/// Where an Authenticator's records are: made `from` the secrets manager of one's choice.
+#[derive(Clone)]
+pub struct SecretsManager(pub(crate) Arc<dyn Secrets>);
 
-impl fmt::Display for Unavailable {
+impl From<LocalSecrets> for SecretsManager {
+    fn from(secrets: LocalSecrets) -> Self {
+        SecretsManager(Arc::new(secrets))
+    }
+}
+
+impl fmt::Debug for SecretsManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.debug_struct("SecretsManager").finish_non_exhaustive()
     }
 }

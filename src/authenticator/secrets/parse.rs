@@ -1,4 +1,4 @@
-//! The YAML list of the original, and what this Authenticator adds to it.
+//! The YAML list and the JSON documents of the original, and what this Authenticator adds to them.
 //!
 //! Errors name the entry, the line and the key. They never show what stands in the file.
 
@@ -13,19 +13,16 @@ use super::{
 use crate::identity::Principal;
 
 const KEYS: &str = "dbhost, dbport, dbuser, password or scram_sha_256 (salt, iterations, \
-    client_key, server_key), iam_arn, iam_arns, user_ids, methods, pinned_salt, pinned_iterations, pinned_certificates, channel_binding";
+    client_key, server_key), iam_arn, iam_arns, user_ids, methods, pinned_salt, \
+    pinned_iterations, pinned_certificates, channel_binding";
 
 /// Reads a whole file.
 pub(crate) fn records(yaml: &[u8]) -> Result<Vec<Arc<Record>>, String> {
     let entries: Option<Vec<Entry>> = serde_yaml_ng::from_slice(yaml).map_err(|error| {
-        // The error's own words may quote a value, and a value may be the password.
-        let place = match error.location() {
-            Some(place) => format!("line {}, column {}", place.line(), place.column()),
-            None => "somewhere".to_owned(),
-        };
         format!(
-            "it is not a YAML list of records: see {place}; a record's keys are {KEYS}, and what \
-             is text stands in quotes where YAML would take it for something else"
+            "it is not a YAML list of records: see {}; a record's keys are {KEYS}, and what is \
+             text stands in quotes where YAML would take it for something else",
+            location(&error)
         )
     })?;
     entries
@@ -34,19 +31,28 @@ pub(crate) fn records(yaml: &[u8]) -> Result<Vec<Arc<Record>>, String> {
         .enumerate()
         .map(|(index, entry)| {
             entry
-                .into_record()
+                .filed()
                 .map(Arc::new)
                 .map_err(|problem| format!("record {}: {problem}", index + 1))
         })
         .collect()
 }
 
+/// Where in a YAML text it goes wrong. The error's own words may quote a value, and a value may be
+/// the password.
+fn location(error: &serde_yaml_ng::Error) -> String {
+    match error.location() {
+        Some(place) => format!("line {}, column {}", place.line(), place.column()),
+        None => "somewhere".to_owned(),
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    dbhost: String,
-    dbport: Port,
-    dbuser: String,
+    dbhost: Option<String>,
+    dbport: Option<Port>,
+    dbuser: Option<String>,
     password: Option<String>,
     scram_sha_256: Option<ScramDigests>,
     iam_arn: Option<String>,
@@ -63,6 +69,54 @@ struct Entry {
     channel_binding: ChannelBindingPolicy,
 }
 
+/// What a secrets manager keeps for one database: `{"<dbuser>": {"password": …, "iam_arns": […]}}`,
+/// with the keys of the local file but for host, port and user, which are names of it.
+#[cfg(any(test, feature = "vault", feature = "asm", feature = "kubernetes"))]
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Users(std::collections::BTreeMap<String, Entry>);
+
+#[cfg(any(test, feature = "vault", feature = "asm", feature = "kubernetes"))]
+impl Users {
+    /// Files the records under their place.
+    pub(crate) fn records(self, place: &super::place::Place) -> Result<Vec<Arc<Record>>, String> {
+        let users = self.0.into_iter().enumerate();
+        users
+            .map(|(index, (user, entry))| {
+                let record = if user.is_empty() {
+                    Err("a user must not be empty".to_owned())
+                } else if entry.dbhost.is_some() || entry.dbport.is_some() || entry.dbuser.is_some()
+                {
+                    Err("host, port and user are said by its name, not by its keys".to_owned())
+                } else {
+                    entry.into_record(place.key(&user))
+                };
+                record
+                    .map(Arc::new)
+                    .map_err(|problem| format!("record {}: {problem}", index + 1))
+            })
+            .collect()
+    }
+}
+
+#[cfg(any(test, feature = "vault", feature = "asm"))]
+pub(crate) fn not_json(error: &serde_json::Error) -> String {
+    no_users(&format!("line {}, column {}", error.line(), error.column()))
+}
+
+#[cfg(feature = "kubernetes")]
+pub(crate) fn not_yaml(error: &serde_yaml_ng::Error) -> String {
+    no_users(&location(error))
+}
+
+#[cfg(any(test, feature = "vault", feature = "asm", feature = "kubernetes"))]
+fn no_users(place: &str) -> String {
+    format!(
+        "it is not an object of users with their records: see {place}; a record's keys are {KEYS}, \
+         without the first three"
+    )
+}
+
 /// The original writes ports in quotes.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -72,16 +126,24 @@ enum Port {
 }
 
 impl Entry {
-    fn into_record(self) -> Result<Record, String> {
-        let port = match self.dbport {
-            Port::Number(port) => Some(port),
-            Port::Text(text) => text.parse().ok(),
+    /// One that says itself what it is for.
+    fn filed(mut self) -> Result<Record, String> {
+        let port = match self.dbport.take() {
+            Some(Port::Number(port)) => Some(port),
+            Some(Port::Text(text)) => text.parse().ok(),
+            None => return Err("dbport is missing".into()),
         }
         .filter(|port| *port != 0)
         .ok_or("dbport is not a port number")?;
-        if self.dbhost.is_empty() || self.dbuser.is_empty() {
+        let host = self.dbhost.take().ok_or("dbhost is missing")?;
+        let user = self.dbuser.take().ok_or("dbuser is missing")?;
+        if host.is_empty() || user.is_empty() {
             return Err("dbhost and dbuser must not be empty".into());
         }
+        self.into_record(RecordKey::new(&host, port, &user))
+    }
+
+    fn into_record(self, key: RecordKey) -> Result<Record, String> {
         let credential = Credential::new(self.password, self.scram_sha_256)?;
 
         let principals = self
@@ -120,7 +182,7 @@ impl Entry {
         consistent(&policy)?;
         credential.consistent_with(&policy)?;
         Ok(Record {
-            key: RecordKey::new(&self.dbhost, port, &self.dbuser),
+            key,
             credential,
             principals,
             user_ids: self.user_ids,
@@ -181,6 +243,7 @@ fn certificate_hash(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authenticator::secrets::place::Place;
 
     const ROLE: &str = "arn:aws:iam::123456789012:role/checkout";
 
@@ -207,6 +270,47 @@ mod tests {
         assert_eq!(ours.policy.pinned_certificates, [vec![0xab; 32]]);
         assert_eq!(ours.policy.pinned_iterations, Some(4096));
         assert!(ours.policy.demands_channel_binding());
+    }
+
+    #[test]
+    fn a_manager_s_document_holds_the_same_records() {
+        let place = Place::of(&RecordKey::new("db", 5432, "")).unwrap();
+        let read = |json: &str| {
+            let users: Users = serde_json::from_str(json).map_err(|error| not_json(&error))?;
+            users.records(&place)
+        };
+        let records = read(&format!(
+            r#"{{"app": {{"password": "hunter2", "iam_arns": ["{ROLE}"]}},
+                 "legacy": {{"password": "hunter3", "iam_arns": ["{ROLE}"], "methods": ["md5"]}}}}"#
+        ))
+        .unwrap();
+        assert_eq!(records[0].key, RecordKey::new("db", 5432, "app"));
+        assert_eq!(records[0].policy, Policy::default());
+        assert_eq!(records[1].key.user(), "legacy");
+        assert_eq!(records[1].policy.methods, [Method::Md5].into());
+
+        for (record, says) in [
+            (r#""hunter2""#, "line 1"),
+            (r#"{"password": "hunter2"}"#, "record 1: iam_arn"),
+            (r#"{"password": ["hunter2"], "iam_arns": []}"#, "line 1"),
+            (r#"{"password": "hunter2", "hunter2": 1}"#, "line 1"),
+            (
+                r#"{"password": "hunter2", "password": "x", "iam_arns": []}"#,
+                "line 1",
+            ),
+            (
+                r#"{"password": "hunter2", "iam_arns": ["hunter2"]}"#,
+                "iam_arn",
+            ),
+            (
+                r#"{"password": "hunter2", "dbhost": "hunter2", "iam_arns": []}"#,
+                "name",
+            ),
+        ] {
+            let error = read(&format!(r#"{{"app": {record}}}"#)).unwrap_err();
+            assert!(error.contains(says), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

@@ -11,10 +11,10 @@ use std::{
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{address, common, secrets, session_keys, tls, verifier};
+use super::{address, common, session_keys, tls, verifier};
 use crate::{
     Error, Result,
-    authenticator::{ServerTls, config::Config},
+    authenticator::{SecretsManager, ServerTls, audit::Reason, config::Config},
     error::printable,
     identity::aws::Region,
 };
@@ -68,12 +68,25 @@ async fn production(config: &Config) -> Findings {
         ("addresses", addresses(config).await),
         ("names", names(config, tls).await),
         ("session keys", shared_keys(config)),
-        (
-            "records",
-            judged(secrets(config).map(|_| "they can be read".to_owned())),
-        ),
+        ("records", records(config).await),
         ("STS", sts(config).await),
     ]
+}
+
+/// A secrets manager is asked; a file was read.
+async fn records(config: &Config) -> Finding {
+    let SecretsManager(secrets) = match config.secrets().await {
+        Ok(manager) => manager,
+        Err(error) => return bad(&error),
+    };
+    match secrets.ready().await {
+        Ok(()) => Good("they can be read".to_owned()),
+        Err(unavailable) => {
+            let reason = Reason::from(unavailable.trouble).as_str();
+            let detail = printable(&unavailable.to_string());
+            Bad(format!("secrets_manager: {reason}: {detail}"))
+        }
+    }
 }
 
 #[cfg(feature = "dev")]

@@ -22,19 +22,25 @@ use crate::{
     Error, Result,
     authenticator::{
         LocalSecrets, Running, ServerTls,
-        config::{Config, SecretsManager},
+        config::{Config, Manager},
         dev::DevSts,
     },
 };
 
 /// Settings that only production has, beside its switches.
-const PRODUCTION_SETTINGS: [&str; 6] = [
+const PRODUCTION_SETTINGS: [&str; 12] = [
     "tls_cert_path",
     "tls_key_path",
     "client_ca_path",
     "session_key_path",
     "vault_token_path",
+    "vault_auth",
+    "vault_role",
+    "vault_role_id",
+    "vault_secret_id_path",
     "assume_aws_role",
+    "asm_endpoint",
+    "kubernetes_secrets_path",
 ];
 
 /// Variables that platforms set for what they run.
@@ -112,7 +118,7 @@ pub(super) fn refuse_production(config: &Config) -> Result<()> {
     }
     if config
         .secrets_manager
-        .is_some_and(|manager| manager != SecretsManager::Local)
+        .is_some_and(|manager| manager != Manager::Local)
     {
         return Err(config.layers.error("secrets_manager", REFUSED));
     }

@@ -11,8 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use super::config::Arguments;
 use super::{
-    Authenticator, AuthenticatorBuilder, LocalSecrets, Running, ServerTls, SessionKeys,
-    config::{Config, SecretsManager},
+    Authenticator, AuthenticatorBuilder, Running, ServerTls, SessionKeys, config::Config,
     hardening, logging,
 };
 use crate::{
@@ -82,7 +81,7 @@ fn no_dev(config: &Config) -> Error {
 async fn production(config: &Config) -> Result<AuthenticatorBuilder> {
     let mut builder = common(config)
         .await?
-        .secrets(secrets(config)?)
+        .secrets(config.secrets().await?)
         .verifier(verifier(config).build()?);
     builder = match tls(config)? {
         Some(tls) => builder.tls(tls),
@@ -96,18 +95,6 @@ async fn production(config: &Config) -> Result<AuthenticatorBuilder> {
 
 fn verifier(config: &Config) -> StsVerifierBuilder {
     StsVerifier::builder().fips(config.sts_fips)
-}
-
-fn secrets(config: &Config) -> Result<LocalSecrets> {
-    match (config.secrets_manager, &config.local_secrets_path) {
-        (Some(SecretsManager::Vault | SecretsManager::Asm), _) => Err(config.layers.error(
-            "secrets_manager",
-            "this version reads records from a local file: secrets_manager: local",
-        )),
-        (None, None) => Err(missing("secrets_manager", "give local_secrets_path")),
-        (_, None) => Err(missing("local_secrets_path", "secrets_manager is local")),
-        (_, Some(path)) => LocalSecrets::open(path),
-    }
 }
 
 /// None: plaintext, which was asked for.

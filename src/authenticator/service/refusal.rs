@@ -189,12 +189,15 @@ impl From<Refused> for Refusal {
             Refused::NoRecord => denied(Reason::NoRecord),
             Refused::NotOnRecord => denied(Reason::NotOnRecord),
             Refused::OtherUserId => denied(Reason::OtherUserId),
-            Refused::Unavailable(unavailable) => Refusal::new(
-                Code::Unavailable,
-                "records cannot be read now",
-                Reason::SecretsUnavailable,
-            )
-            .with_detail(unavailable.to_string()),
+            Refused::Unavailable(unavailable) => {
+                let (code, text) = if unavailable.trouble.is_retryable() {
+                    (Code::Unavailable, "records cannot be read now")
+                } else {
+                    (Code::Internal, "records cannot be read")
+                };
+                Refusal::new(code, text, unavailable.trouble.into())
+                    .with_detail(unavailable.to_string())
+            }
         }
     }
 }
@@ -234,7 +237,7 @@ impl From<scram::Error> for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authenticator::secrets::Unavailable;
+    use crate::authenticator::secrets::{Trouble, Unavailable};
 
     fn told(refusal: &Refusal) -> (Code, String, String) {
         let status = refusal.status("7f");
@@ -281,10 +284,25 @@ mod tests {
 
     #[test]
     fn trouble_of_ours_may_be_retried_and_says_nothing_more() {
-        let secrets = Refusal::from(Refused::Unavailable(Unavailable("/etc/secrets".into())));
-        assert_eq!(secrets.code, Code::Unavailable);
-        assert!(!secrets.text.contains("/etc"));
-        assert_eq!(secrets.detail(), Some("/etc/secrets"));
+        for (trouble, code, reason) in [
+            (
+                Trouble::Unreachable,
+                Code::Unavailable,
+                "secrets_unavailable",
+            ),
+            (Trouble::Sealed, Code::Unavailable, "secrets_sealed"),
+            (Trouble::Slow, Code::Unavailable, "secrets_slow"),
+            (Trouble::Throttled, Code::Unavailable, "secrets_throttled"),
+            (Trouble::Refused, Code::Internal, "secrets_refused"),
+            (Trouble::Malformed, Code::Internal, "secrets_malformed"),
+        ] {
+            let unavailable = Unavailable::new(trouble, "/etc/secrets");
+            let secrets = Refusal::from(Refused::Unavailable(unavailable));
+            assert_eq!((secrets.code, secrets.reason().as_str()), (code, reason));
+            assert_eq!(secrets.decision(), Decision::Failed);
+            assert!(!secrets.text.contains("/etc"));
+            assert_eq!(secrets.detail(), Some("/etc/secrets"));
+        }
         let sts = Refusal::from(Rejection::Unavailable("x".into()));
         assert_eq!(sts.code, Code::Unavailable);
         let throttled = Refusal::from(Rejection::Throttled);

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The provider and the region that a builder asks for.
-pub(super) async fn resolve(
+pub(crate) async fn resolve(
     builder: SignerBuilder,
 ) -> Result<(SharedCredentialsProvider, &'static Region)> {
     let SignerBuilder {

@@ -34,6 +34,8 @@ pub(crate) mod sigv4;
 #[cfg(feature = "authenticator")]
 mod sts;
 
+#[cfg(feature = "asm")]
+pub(crate) use self::credentials::resolve;
 pub(crate) use self::request::is_audience;
 #[cfg(feature = "dev")]
 pub(crate) use self::{proof::parse_amz_date, sts::STAND_IN_ACCOUNT};

@@ -38,6 +38,8 @@ fn every_mistake_ends_the_process_and_names_the_key() {
     let good = "--local-secrets-path=good.yaml";
     let tls = ["--tls-cert-path=server.crt", "--tls-key-path=server.key"];
     let [cert, key] = tls;
+    let (vault, at_vault) = ("--secrets-manager=vault", "--vault-addr=https://vault");
+    let token = "--vault-token-path=key";
     for (arguments, variables, names) in [
         (
             &[][..],
@@ -48,12 +50,110 @@ fn every_mistake_ends_the_process_and_names_the_key() {
         (
             &["--secrets-manager=vault", good],
             &[],
-            &["secrets_manager", "flag --secrets-manager"],
+            &["local_secrets_path", "flag --local-secrets-path"],
         ),
         (
             &[good],
             &[("APPROZIUM_SECRETS_MANAGER", "asm")],
-            &["variable APPROZIUM_SECRETS_MANAGER"],
+            &["local_secrets_path"],
+        ),
+        (
+            &[],
+            &[("APPROZIUM_SECRETS_MANAGER", "vault")],
+            &["vault_addr"],
+        ),
+        (
+            &[vault, "--vault-addr=http://vault.internal:8200", token],
+            &[],
+            &["vault_addr", "https"],
+        ),
+        (
+            &[vault],
+            &[("VAULT_ADDR", "https://vault")],
+            &["vault_token_path"],
+        ),
+        (
+            &[vault, at_vault, "--vault-token-path=absent"],
+            &[],
+            &["vault_token_path"],
+        ),
+        (
+            &[vault, at_vault, token, "--vault-auth=aws"],
+            &[],
+            &["vault_auth", "approle"],
+        ),
+        (
+            &[vault, at_vault, token, "--vault-role=x"],
+            &[],
+            &["vault_role", "vault_auth"],
+        ),
+        (
+            &[vault, at_vault, "--vault-auth=approle"],
+            &[],
+            &["vault_role_id"],
+        ),
+        (
+            &[
+                vault,
+                at_vault,
+                "--vault-auth=kubernetes",
+                "--vault-role=x",
+                "--vault-jwt-path=absent",
+            ],
+            &[],
+            &["vault_jwt_path"],
+        ),
+        (
+            &[vault, at_vault, token, "--vault-path={host}"],
+            &[],
+            &["vault_path", "{port}"],
+        ),
+        (
+            &[vault, at_vault, token, "--vault-kv-version=3"],
+            &[],
+            &["vault_kv_version"],
+        ),
+        (
+            &[vault, at_vault, token, "--vault-ca-path=good.yaml"],
+            &[],
+            &["vault_ca_path"],
+        ),
+        (
+            &[vault, at_vault, token, "--secrets-ttl=61s"],
+            &[],
+            &["secrets_ttl", "60s"],
+        ),
+        (
+            &[vault, at_vault, token, "--secrets-timeout=10s"],
+            &[],
+            &["secrets_timeout", "9s"],
+        ),
+        (
+            &["--secrets-manager=asm", token],
+            &[],
+            &["vault_token_path", "another secrets_manager"],
+        ),
+        (
+            &[
+                "--secrets-manager=asm",
+                "--aws-region=eu-central-1",
+                "--asm-endpoint=http://10.0.0.1",
+            ],
+            &[],
+            &["asm_endpoint"],
+        ),
+        (
+            &["--secrets-manager=kubernetes"],
+            &[],
+            &["kubernetes_secrets_path"],
+        ),
+        (
+            &[
+                "--secrets-manager=kubernetes",
+                "--kubernetes-secrets-path=absent",
+            ],
+            &[],
+            &["kubernetes_secrets_path", "absent"],
         ),
         (&[good], &[], &["tls_cert_path", "disable_tls"]),
         (&[good, cert], &[], &["tls_key_path"]),

@@ -145,6 +145,22 @@ impl Moto {
         made
     }
 
+    /// Gives a user a policy, in place of the one before. Without one, it may do nothing but ask who
+    /// it is.
+    pub async fn allow(&self, user: &str, policy: &serde_json::Value) -> Result<()> {
+        self.check_signatures(false).await?;
+        let policy = policy.to_string();
+        let parameters = [
+            ("Action", "PutUserPolicy"),
+            ("UserName", user),
+            ("PolicyName", "tests"),
+            ("PolicyDocument", &policy),
+        ];
+        let given = self.call("iam", &parameters).await;
+        self.check_signatures(true).await?;
+        given.map(drop)
+    }
+
     /// A new role, assumed under a session name. `path` is `/` or `/team/`; an account other than
     /// [`ACCOUNT`] is allowed.
     pub async fn assumed_role(
@@ -158,6 +174,38 @@ impl Moto {
         let made = self.make_assumed_role(account, path, role, session).await;
         self.check_signatures(true).await?;
         made
+    }
+
+    /// Puts a secret of [`ACCOUNT`] in place of whatever has its name.
+    pub async fn secret(&self, region: &str, name: &str, text: &str) -> Result<()> {
+        self.check_signatures(false).await?;
+        let create = serde_json::json!({"Name": name, "SecretString": text});
+        let put = serde_json::json!({"SecretId": name, "SecretString": text});
+        let made = match self.secrets_manager(region, "CreateSecret", &create).await {
+            Ok(()) => Ok(()),
+            Err(_) => self.secrets_manager(region, "PutSecretValue", &put).await,
+        };
+        self.check_signatures(true).await?;
+        made
+    }
+
+    async fn secrets_manager(
+        &self,
+        region: &str,
+        action: &str,
+        body: &serde_json::Value,
+    ) -> Result<()> {
+        let request = self
+            .http
+            .post(format!("{}/", self.url()))
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", format!("secretsmanager.{action}"))
+            .header(
+                "authorization",
+                format!("AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20260101/{region}/secretsmanager/aws4_request, SignedHeaders=host, Signature=0"),
+            )
+            .body(body.to_string());
+        answer(action, request).await.map(drop)
     }
 
     /// How often GetCallerIdentity was asked so far, by anyone.

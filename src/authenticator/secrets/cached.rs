@@ -1,0 +1,249 @@
+//! Records that are asked for over a network, and how long an answer is good.
+//!
+//! One document a place is asked for, with the records of all its users. An answer is good for the
+//! time to live from the moment it was asked for, whether it holds records or none; a failure is
+//! good for nobody but those who waited for it. However many want one place, one question is under
+//! way.
+//!
+//! A sign of rotation withdraws the answer at once: nobody is given it again unless the secrets
+//! manager still says so when asked after the sign. While it cannot be asked, nobody is let in. A
+//! sign that comes too soon after another shortens the answer's life instead.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use moka::future::Cache;
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::{Instant, timeout},
+};
+
+use super::{Freshness, Record, RecordKey, Secrets, Trouble, Unavailable, place::Place};
+
+/// A secrets manager, asked over a network.
+#[tonic::async_trait]
+pub(crate) trait Source: Send + Sync + 'static {
+    /// The records of all users of one database; none is not an error.
+    async fn fetch(&self, place: &Place) -> Result<Vec<Arc<Record>>, Unavailable>;
+
+    /// Whether records can be had now.
+    async fn ready(&self) -> Result<(), Unavailable>;
+}
+
+/// How long answers are waited for, and how long they are good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lifetimes {
+    ttl: Duration,
+    timeout: Duration,
+}
+
+impl Lifetimes {
+    /// Striking somebody off a record revokes within a minute, whatever is configured.
+    pub(crate) const MAX_TTL: Duration = Duration::from_secs(60);
+    /// A client gives up after ten seconds.
+    pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(9);
+
+    pub(crate) fn with_ttl(self, ttl: Duration) -> Self {
+        Lifetimes {
+            ttl: ttl.min(Self::MAX_TTL),
+            ..self
+        }
+    }
+
+    pub(crate) fn with_timeout(self, timeout: Duration) -> Self {
+        Lifetimes {
+            timeout: timeout.min(Self::MAX_TIMEOUT),
+            ..self
+        }
+    }
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Lifetimes {
+            ttl: Duration::from_secs(10),
+            timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+/// How long an answer is good that was doubted.
+const DOUBTED: Duration = Duration::from_secs(5);
+/// How long a secrets manager is taken for ready, or not, without asking it again.
+const READINESS: Duration = Duration::from_secs(1);
+/// Anybody with an identity can name hosts: what they fill is bounded, and what they ask.
+const MAX_PLACES: u64 = 10_000;
+const MAX_QUESTIONS: usize = 32;
+
+/// A [`Source`] and what it said lately.
+pub(crate) struct Cached<S> {
+    source: S,
+    lifetimes: Lifetimes,
+    slots: Cache<Place, Arc<Slot>>,
+    questions: Semaphore,
+    readiness: Mutex<Option<(Instant, Result<(), Unavailable>)>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Held by whoever asks.
+    asking: Mutex<()>,
+    /// Questions that were begun, and the last of them that was answered: whoever comes knows by
+    /// these which answers are to a question that was begun, or to one that was open, after that.
+    begun: AtomicU64,
+    answered: AtomicU64,
+    answer: ArcSwapOption<Answer>,
+}
+
+struct Answer {
+    question: u64,
+    asked: Instant,
+    records: Result<Vec<Arc<Record>>, Unavailable>,
+    doubted: AtomicBool,
+}
+
+impl<S: Source> Cached<S> {
+    pub(crate) fn new(source: S, lifetimes: Lifetimes) -> Self {
+        Cached {
+            source,
+            lifetimes,
+            slots: Cache::builder()
+                .max_capacity(MAX_PLACES)
+                .time_to_idle(Lifetimes::MAX_TTL)
+                .build(),
+            questions: Semaphore::new(MAX_QUESTIONS),
+            readiness: Mutex::default(),
+        }
+    }
+
+    async fn answer(&self, place: &Place, freshness: Freshness) -> Arc<Answer> {
+        let slot = self
+            .slots
+            .get_with_by_ref(place, async { Arc::default() })
+            .await;
+        let begun = slot.begun.load(Ordering::Acquire);
+        let answered = slot.answered.load(Ordering::Acquire);
+        if let Some(answer) = slot.answer.load_full() {
+            if freshness == Freshness::Usual && answer.is_good(self.lifetimes.ttl) {
+                return answer;
+            }
+            if freshness == Freshness::Reread && answer.question <= begun {
+                slot.answer.store(None);
+            }
+        }
+        let _asking = slot.asking.lock().await;
+        // Somebody else may have asked meanwhile.
+        let shared = slot.answer.load_full().filter(|answer| match freshness {
+            Freshness::Usual => answer.question > answered || answer.is_good(self.lifetimes.ttl),
+            Freshness::Reread => answer.question > begun,
+        });
+        if let Some(answer) = shared {
+            return answer;
+        }
+        let question = slot.begun.fetch_add(1, Ordering::AcqRel) + 1;
+        let asked = Instant::now();
+        let records = self.within_time(self.source.fetch(place)).await;
+        let answer = Arc::new(Answer {
+            question,
+            asked,
+            records,
+            doubted: AtomicBool::new(false),
+        });
+        slot.answer.store(Some(answer.clone()));
+        slot.answered.store(question, Ordering::Release);
+        answer
+    }
+
+    async fn within_time<T>(
+        &self,
+        question: impl Future<Output = Result<T, Unavailable>>,
+    ) -> Result<T, Unavailable> {
+        let limit = self.lifetimes.timeout;
+        let asking = async {
+            // Never closed: without a permit there is no question all the same.
+            let Ok(_permit) = self.questions.acquire().await else {
+                return Err(Unavailable::new(Trouble::Throttled, "it is not asked"));
+            };
+            question.await
+        };
+        timeout(limit, asking).await.unwrap_or_else(|_| {
+            Err(Unavailable::new(
+                Trouble::Slow,
+                format!("no answer within {limit:?}"),
+            ))
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl<S: Source> Secrets for Cached<S> {
+    async fn records(
+        &self,
+        key: &RecordKey,
+        freshness: Freshness,
+    ) -> Result<Vec<Arc<Record>>, Unavailable> {
+        let Some(place) = Place::of(key) else {
+            return Ok(Vec::new());
+        };
+        let answer = self.answer(&place, freshness).await;
+        let records = answer.records.as_ref().map_err(Clone::clone)?;
+        Ok(records
+            .iter()
+            .filter(|record| record.key == *key)
+            .cloned()
+            .collect())
+    }
+
+    fn doubt(&self, key: &RecordKey) {
+        let Some(place) = Place::of(key) else { return };
+        let cache = self.slots.clone();
+        // Moka's look-ups are futures; this one is ready at once.
+        if let Some(slot) = futures_util::FutureExt::now_or_never(cache.get(&place)).flatten()
+            && let Some(answer) = slot.answer.load_full()
+        {
+            answer.doubted.store(true, Ordering::Relaxed);
+        }
+    }
+
+    async fn ready(&self) -> Result<(), Unavailable> {
+        // Held while it is asked: whoever comes meanwhile gets that answer.
+        let mut readiness = self.readiness.lock().await;
+        if let Some((at, ready)) = &*readiness
+            && at.elapsed() < READINESS
+        {
+            return ready.clone();
+        }
+        let ready = self.within_time(self.source.ready()).await;
+        *readiness = Some((Instant::now(), ready.clone()));
+        ready
+    }
+}
+
+impl Answer {
+    fn is_good(&self, ttl: Duration) -> bool {
+        let ttl = if self.doubted.load(Ordering::Relaxed) {
+            ttl.min(DOUBTED)
+        } else {
+            ttl
+        };
+        self.records.is_ok() && self.asked.elapsed() < ttl
+    }
+}
+
+impl<S> fmt::Debug for Cached<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cached")
+            .field("lifetimes", &self.lifetimes)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! Asking a secrets manager: no redirects, no proxies, no retries, bounded answers.
+
+use std::{path::Path, sync::Arc};
+
+use reqwest::{Client, RequestBuilder, StatusCode, Url, redirect, retry};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use zeroize::Zeroizing;
+
+use super::{Trouble, Unavailable, cached::Lifetimes};
+use crate::error::root_cause;
+
+/// AWS keeps 64 KiB in one secret, Vault a few MiB; a thousand users of one database fit.
+const MAX_BODY: usize = 1 << 20;
+
+/// A client for one secrets manager.
+pub(super) struct Https(Client);
+
+/// What it answered, whatever that is.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Zeroizing<Vec<u8>>,
+}
+
+impl Https {
+    /// Trusts the authorities of `ca_path` and no others, or else the system's.
+    pub(super) fn new(ca_path: Option<&Path>) -> Result<Self, String> {
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls_config(ca_path)?)
+            .http1_only()
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .no_proxy()
+            .timeout(Lifetimes::MAX_TIMEOUT)
+            .build()
+            .map_err(|error| format!("the HTTPS client cannot be made: {error}"))?;
+        Ok(Https(client))
+    }
+
+    pub(super) fn get(&self, url: &str) -> RequestBuilder {
+        self.0.get(url)
+    }
+
+    pub(super) fn post(&self, url: &str, body: Vec<u8>) -> RequestBuilder {
+        self.0.post(url).body(body)
+    }
+}
+
+/// Sends a request and reads the answer.
+pub(super) async fn answer(request: RequestBuilder) -> Result<Answer, Unavailable> {
+    let mut response = request.send().await.map_err(unreachable)?;
+    let status = response.status();
+    let mut body = Zeroizing::new(Vec::with_capacity(4 << 10));
+    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+        if body.len() + chunk.len() > MAX_BODY {
+            let long = format!("the answer is longer than {MAX_BODY} bytes");
+            return Err(Unavailable::new(Trouble::Malformed, long));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status, body })
+}
+
+/// What any HTTP service may say when it cannot answer.
+pub(super) fn trouble(status: StatusCode) -> Option<Unavailable> {
+    let (trouble, what) = match status.as_u16() {
+        429 => (Trouble::Throttled, "it wants to be asked less often"),
+        300..=399 => (
+            Trouble::Unreachable,
+            "it points elsewhere, which is not followed: name the active server itself",
+        ),
+        500.. => (Trouble::Unreachable, "something is wrong with it"),
+        _ => return None,
+    };
+    let detail = format!("it answers {}: {what}", status.as_u16());
+    Some(Unavailable::new(trouble, detail))
+}
+
+/// Without a trailing slash: https, or http on loopback, and nothing but scheme, host, port, path.
+pub(super) fn endpoint(text: &str) -> Result<String, &'static str> {
+    let url = Url::parse(text).map_err(|_| "it is not a URL such as https://vault:8200")?;
+    let loopback = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if loopback => {}
+        "http" => return Err("it is http, which only an address of loopback may be: use https"),
+        _ => return Err("it is not a URL such as https://vault:8200"),
+    }
+    let plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if !plain {
+        return Err("it holds a user, a query or a fragment");
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// No cause of it holds anything that was sent.
+fn unreachable(error: reqwest::Error) -> Unavailable {
+    let trouble = if error.is_timeout() {
+        Trouble::Slow
+    } else {
+        Trouble::Unreachable
+    };
+    Unavailable::new(trouble, root_cause(&error.without_url()))
+}
+
+fn tls_config(ca_path: Option<&Path>) -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    match ca_path {
+        Some(path) => {
+            let problem = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+            let certificates =
+                CertificateDer::pem_file_iter(path).map_err(|error| problem(&error))?;
+            for certificate in certificates {
+                let certificate = certificate.map_err(|error| problem(&error))?;
+                roots.add(certificate).map_err(|error| problem(&error))?;
+            }
+            if roots.is_empty() {
+                return Err(problem(&"it holds no certificate"));
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_come_by_https_or_from_this_machine() {
+        for (text, good) in [
+            ("https://vault.internal:8200", true),
+            ("https://vault.internal/behind/a/proxy/", true),
+            ("http://127.0.0.1:8200", true),
+            ("http://[::1]:8200", true),
+            ("http://localhost:8200/", true),
+            ("http://vault.internal:8200", false),
+            ("http://127.0.0.1.example", false),
+            ("http://0.0.0.0:8200", false),
+            ("https://user:hunter2@vault", false),
+            ("https://vault?x=1", false),
+            ("https://vault#x", false),
+            ("unix:///run/vault.sock", false),
+            ("vault:8200", false),
+            ("", false),
+        ] {
+            assert_eq!(endpoint(text).is_ok(), good, "{text}");
+        }
+        assert_eq!(endpoint("https://vault/").as_deref(), Ok("https://vault"));
+    }
+}

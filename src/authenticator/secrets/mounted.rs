@@ -1,0 +1,286 @@
+//! Records from files that a platform mounts: a Secret of Kubernetes, or what a CSI driver brings
+//! from a secret store.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use moka::future::Cache;
+
+use super::{
+    Freshness, Record, RecordKey, Secrets, SecretsManager, Trouble, Unavailable,
+    file::{Permissions, contents},
+    parse::{Users, not_yaml},
+    place::Place,
+};
+use crate::{Error, Result, stamp::Stamp};
+
+/// What Kubernetes puts into one Secret.
+const MAX_FILE_SIZE: u64 = 1 << 20;
+const MAX_PLACES: u64 = 10_000;
+
+/// Records kept in a folder, one file a database, with the records of its users in JSON or YAML:
+///
+/// ```json
+/// {"shop": {"password": "…", "iam_arns": ["arn:aws:iam::123456789012:role/checkout"]}}
+/// ```
+///
+/// The file of `db.internal`, port 5432, is called `db.internal_5432`: a key that a Secret of
+/// Kubernetes may have. That of an IPv6 address begins with `IPV6-` and has hyphens for its colons:
+/// `IPV6-2001-db8--7_5432`. Host names are in lower case.
+///
+/// A file is looked at on every handshake and read again when it changed, also when the whole
+/// folder is swapped as Kubernetes and CSI drivers do it. A file that its group or others may write
+/// is refused.
+pub struct MountedSecrets {
+    folder: PathBuf,
+    read: Cache<Place, Arc<Loaded>>,
+}
+
+struct Loaded {
+    stamp: Stamp,
+    records: Vec<Arc<Record>>,
+}
+
+impl MountedSecrets {
+    /// The records of this folder.
+    ///
+    /// # Errors
+    /// A configuration error if there is no such folder.
+    pub fn open(folder: impl Into<PathBuf>) -> Result<Self> {
+        let secrets = MountedSecrets {
+            folder: folder.into(),
+            read: Cache::builder().max_capacity(MAX_PLACES).build(),
+        };
+        match secrets.there() {
+            Ok(()) => Ok(secrets),
+            Err(unavailable) => Err(Error::configuration(format!(
+                "kubernetes_secrets_path: {unavailable}"
+            ))),
+        }
+    }
+
+    fn there(&self) -> Result<(), Unavailable> {
+        let problem = match fs::metadata(&self.folder) {
+            Ok(metadata) if metadata.is_dir() => return Ok(()),
+            Ok(_) => "it is not a folder".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(unavailable(Trouble::Unreachable, &self.folder, &problem))
+    }
+
+    async fn load(&self, place: &Place, freshness: Freshness) -> Result<Arc<Loaded>, Unavailable> {
+        let path = self.folder.join(file_name(place));
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.read.invalidate(place).await;
+                // No file is no record; no folder is no answer.
+                return self.there().map(|()| Arc::new(Loaded::nothing()));
+            }
+            Err(error) => return Err(unavailable(Trouble::Unreachable, &path, &error)),
+        };
+        if freshness == Freshness::Usual
+            && let Some(loaded) = self.read.get(place).await
+            && loaded.stamp.still_tells(&metadata)
+        {
+            return Ok(loaded);
+        }
+        // What is read may be another file than was looked at: its own stamp counts.
+        let (owned, owned_place) = (path.clone(), place.clone());
+        let loaded = tokio::task::spawn_blocking(move || Loaded::read(&owned, &owned_place))
+            .await
+            .map_err(|error| unavailable(Trouble::Unreachable, &path, &error))??;
+        let loaded = Arc::new(loaded);
+        self.read.insert(place.clone(), loaded.clone()).await;
+        Ok(loaded)
+    }
+}
+
+/// A place's host has no capital letters.
+fn file_name(place: &Place) -> String {
+    let host = match place.host() {
+        address if address.contains(':') => format!("IPV6-{}", address.replace(':', "-")),
+        name => name.to_owned(),
+    };
+    format!("{host}_{}", place.port())
+}
+
+impl Loaded {
+    fn read(path: &Path, place: &Place) -> Result<Self, Unavailable> {
+        let (metadata, text) = contents(path, MAX_FILE_SIZE, Permissions::OwnerWrites)
+            .map_err(|problem| unavailable(Trouble::Unreachable, path, &problem))?;
+        let malformed = |problem: String| unavailable(Trouble::Malformed, path, &problem);
+        let users: Users =
+            serde_yaml_ng::from_slice(&text).map_err(|error| malformed(not_yaml(&error)))?;
+        Ok(Loaded {
+            stamp: Stamp::of(&metadata),
+            records: users.records(place).map_err(malformed)?,
+        })
+    }
+
+    fn nothing() -> Self {
+        Loaded {
+            stamp: Stamp::never(),
+            records: Vec::new(),
+        }
+    }
+}
+
+fn unavailable(trouble: Trouble, path: &Path, problem: &dyn fmt::Display) -> Unavailable {
+    Unavailable::new(trouble, format!("{}: {problem}", path.display()))
+}
+
+#[tonic::async_trait]
+impl Secrets for MountedSecrets {
+    async fn records(
+        &self,
+        key: &RecordKey,
+        freshness: Freshness,
+    ) -> Result<Vec<Arc<Record>>, Unavailable> {
+        let Some(place) = Place::of(key) else {
+            return Ok(Vec::new());
+        };
+        let loaded = self.load(&place, freshness).await?;
+        Ok(loaded
+            .records
+            .iter()
+            .filter(|record| record.key == *key)
+            .cloned()
+            .collect())
+    }
+
+    async fn ready(&self) -> Result<(), Unavailable> {
+        self.there()
+    }
+}
+
+impl From<MountedSecrets> for SecretsManager {
+    fn from(secrets: MountedSecrets) -> Self {
+        SecretsManager(Arc::new(secrets))
+    }
+}
+
+impl fmt::Debug for MountedSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MountedSecrets")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    const ROLE: &str = "arn:aws:iam::123456789012:role/checkout";
+
+    fn record(password: &str) -> String {
+        format!(r#"{{"app": {{"password": "{password}", "iam_arns": ["{ROLE}"]}}}}"#)
+    }
+
+    async fn look(secrets: &MountedSecrets, host: &str) -> Result<Option<String>, Trouble> {
+        let key = RecordKey::new(host, 5432, "app");
+        let found = secrets.records(&key, Freshness::Usual).await;
+        let found = found.map_err(|unavailable| {
+            assert!(!unavailable.to_string().contains("hunter"), "{unavailable}");
+            unavailable.trouble
+        })?;
+        Ok(found.first().map(|record| {
+            let password = record.credential.password().unwrap().expose_secret();
+            String::from_utf8(password.to_vec()).unwrap()
+        }))
+    }
+
+    fn is(password: &str) -> Result<Option<String>, Trouble> {
+        Ok(Some(password.to_owned()))
+    }
+
+    #[test]
+    fn every_place_has_a_file_of_its_own_that_kubernetes_allows() {
+        for (host, name) in [
+            ("DB.internal", "db.internal_5432"),
+            ("my_db", "my_db_5432"),
+            ("10.0.0.7", "10.0.0.7_5432"),
+            ("::1", "IPV6---1_5432"),
+            ("2001:db8::7", "IPV6-2001-db8--7_5432"),
+        ] {
+            let place = Place::of(&RecordKey::new(host, 5432, "app")).unwrap();
+            assert_eq!(file_name(&place), name);
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            assert!(name.bytes().all(allowed) && !name.starts_with(".."));
+        }
+    }
+
+    /// As the kubelet does it: `..data` points to a folder of the moment, and is renamed over.
+    #[tokio::test]
+    async fn a_folder_that_is_swapped_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let swap = |moment: &str, text: &str| {
+            fs::create_dir(at(moment)).unwrap();
+            fs::write(at(moment).join("db_5432"), text).unwrap();
+            symlink(moment, at("..data_tmp")).unwrap();
+            fs::rename(at("..data_tmp"), at("..data")).unwrap();
+        };
+        swap("..2026_01", &record("hunter1"));
+        symlink("..data/db_5432", at("db_5432")).unwrap();
+        let secrets = MountedSecrets::open(folder.path()).unwrap();
+        assert_eq!(look(&secrets, "db").await, is("hunter1"));
+        for password in ["hunter2", "hunter3", "hunter1"] {
+            swap(&format!("..{password}_02"), &record(password));
+            assert_eq!(look(&secrets, "db").await, is(password));
+        }
+
+        swap("..2026_03", "app: hunter2");
+        assert_eq!(look(&secrets, "db").await, Err(Trouble::Malformed));
+        swap("..2026_04", &record("hunter4"));
+        assert_eq!(look(&secrets, "db").await, is("hunter4"));
+
+        fs::remove_file(at("db_5432")).unwrap();
+        assert_eq!(look(&secrets, "db").await, Ok(None));
+        fs::rename(folder.path(), folder.path().with_extension("gone")).unwrap();
+        assert_eq!(look(&secrets, "db").await, Err(Trouble::Unreachable));
+        assert!(secrets.ready().await.is_err());
+        fs::rename(folder.path().with_extension("gone"), folder.path()).unwrap();
+        assert!(secrets.ready().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn no_name_of_a_client_s_leaves_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        fs::write(folder.path().join("x_5432"), record("hunter2")).unwrap();
+        fs::write(inner.join("_5432"), record("hunter2")).unwrap();
+        let secrets = MountedSecrets::open(&inner).unwrap();
+        for host in ["../x", "/x", "..", ".", "", "..\\x", "inner/../../x", "x\0"] {
+            assert_eq!(look(&secrets, host).await, Ok(None), "{host:?}");
+        }
+        let absolute = folder.path().join("x");
+        assert_eq!(look(&secrets, absolute.to_str().unwrap()).await, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_others_write_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db_5432");
+        let secrets = MountedSecrets::open(folder.path()).unwrap();
+        for (mode, found) in [
+            // As Kubernetes and CSI drivers mount unless they are told better.
+            (0o644, is("hunter2")),
+            (0o440, is("hunter2")),
+            (0o664, Err(Trouble::Unreachable)),
+            (0o646, Err(Trouble::Unreachable)),
+        ] {
+            fs::write(&path, record("hunter2")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(look(&secrets, "db").await, found, "{mode:o}");
+            fs::remove_file(&path).unwrap();
+        }
+    }
+}

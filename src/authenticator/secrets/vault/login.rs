@@ -1,0 +1,293 @@
+//! How the Authenticator proves itself to Vault.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ::http::HeaderValue;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use super::{
+    super::{Trouble, Unavailable, private},
+    api::{Api, Reply},
+    token::{Life, Token},
+};
+use crate::{secret::Secret, stamp::Stamp};
+
+/// How an Authenticator gets a token of Vault's.
+#[derive(Clone)]
+pub struct VaultLogin(Way);
+
+#[derive(Clone)]
+enum Way {
+    Token(Secret),
+    File(PathBuf),
+    AppRole {
+        mount: String,
+        role_id: String,
+        secret_id: PathBuf,
+    },
+    Kubernetes {
+        mount: String,
+        role: String,
+        jwt: PathBuf,
+    },
+}
+
+/// Where Kubernetes puts a pod's own token.
+const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// A token or a secret id; they have less than a thousand bytes, a service account's two thousand.
+const MAX_SECRET: u64 = 16 << 10;
+
+impl VaultLogin {
+    /// With this token, which is renewed for as long as it can be.
+    pub fn token(token: impl Into<String>) -> Self {
+        VaultLogin(Way::Token(Secret::from(token.into())))
+    }
+
+    /// With the token in this file, as Vault's agent keeps one. It is read again when it changes,
+    /// and it must be readable by its owner (and group) alone.
+    pub fn token_file(path: impl Into<PathBuf>) -> Self {
+        VaultLogin(Way::File(path.into()))
+    }
+
+    /// By AppRole, with the secret id in this file, which must be readable by its owner (and
+    /// group) alone.
+    pub fn app_role(role_id: impl Into<String>, secret_id_path: impl Into<PathBuf>) -> Self {
+        VaultLogin(Way::AppRole {
+            mount: "approle".to_owned(),
+            role_id: role_id.into(),
+            secret_id: secret_id_path.into(),
+        })
+    }
+
+    /// As a role of Kubernetes, with the pod's own token.
+    pub fn kubernetes(role: impl Into<String>) -> Self {
+        VaultLogin(Way::Kubernetes {
+            mount: "kubernetes".to_owned(),
+            role: role.into(),
+            jwt: SERVICE_ACCOUNT_TOKEN.into(),
+        })
+    }
+
+    /// The service account's token in another file; for [`kubernetes`](Self::kubernetes).
+    pub fn jwt_path(mut self, path: impl Into<PathBuf>) -> Self {
+        if let Way::Kubernetes { jwt, .. } = &mut self.0 {
+            *jwt = path.into();
+        }
+        self
+    }
+
+    /// Where the auth method is mounted. Default: `approle`, `kubernetes`.
+    pub fn mount(mut self, path: impl Into<String>) -> Self {
+        if let Way::AppRole { mount, .. } | Way::Kubernetes { mount, .. } = &mut self.0 {
+            *mount = path.into();
+        }
+        self
+    }
+
+    /// What is wrong with it, and which setting says so.
+    pub(super) fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        match &self.0 {
+            Way::Token(token) => header(token.expose_secret())
+                .map(drop)
+                .map_err(|_| ("vault_token", "it is no token")),
+            Way::File(path) if fs::metadata(path).is_err() => {
+                Err(("vault_token_path", "there is no such file"))
+            }
+            Way::AppRole { secret_id, .. } if fs::metadata(secret_id).is_err() => {
+                Err(("vault_secret_id_path", "there is no such file"))
+            }
+            Way::Kubernetes { jwt, .. } if fs::metadata(jwt).is_err() => {
+                Err(("vault_jwt_path", "there is no such file"))
+            }
+            Way::AppRole { mount, .. } | Way::Kubernetes { mount, .. } => {
+                let is_mount = !mount.is_empty()
+                    && mount
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || b"_-/".contains(&byte));
+                is_mount
+                    .then_some(())
+                    .ok_or(("vault_auth_mount", "it is not a path such as approle"))
+            }
+            Way::File(_) => Ok(()),
+        }
+    }
+
+    /// Whether another token can be had by asking.
+    pub(super) fn can_log_in(&self) -> bool {
+        matches!(self.0, Way::AppRole { .. } | Way::Kubernetes { .. })
+    }
+
+    /// Whether the file that a token is from has not changed since. One that cannot be looked at is
+    /// about to be replaced, or lost: its token is good as long as Vault says so.
+    pub(super) fn is_current(&self, token: &Token) -> bool {
+        match (&self.0, &token.stamp) {
+            (Way::File(path), Some(stamp)) => {
+                fs::metadata(path).map_or(true, |metadata| stamp.still_tells(&metadata))
+            }
+            _ => true,
+        }
+    }
+
+    /// A token, and how long it lives.
+    pub(super) async fn obtain(
+        &self,
+        api: &Api,
+        current: Option<&Token>,
+    ) -> Result<Token, Unavailable> {
+        match &self.0 {
+            Way::Token(token) => known(api, header(token.expose_secret())?, None).await,
+            Way::File(path) => {
+                let stamp = fs::metadata(path).map(|metadata| Stamp::of(&metadata));
+                let header = header(trimmed(&read_private(path).await?))?;
+                match current.filter(|current| current.header == header) {
+                    Some(current) => Ok(Token {
+                        header,
+                        life: current.life,
+                        stamp: stamp.ok(),
+                    }),
+                    None => known(api, header, stamp.ok()).await,
+                }
+            }
+            Way::AppRole {
+                mount,
+                role_id,
+                secret_id,
+            } => {
+                let secret_id = read_private(secret_id).await?;
+                let body = json!({"role_id": role_id, "secret_id": text(&secret_id)?});
+                log_in(api, mount, &body).await
+            }
+            Way::Kubernetes { mount, role, jwt } => {
+                // Kubernetes mounts it for everybody in the pod.
+                let token = tokio::fs::read(jwt).await.map(Zeroizing::new);
+                let token = token.map_err(|error| unreadable(jwt, error))?;
+                let body = json!({"role": role, "jwt": text(&token)?});
+                log_in(api, mount, &body).await
+            }
+        }
+    }
+}
+
+/// A token that is given to us. One that may not look itself up is used as it is.
+async fn known(api: &Api, header: HeaderValue, stamp: Option<Stamp>) -> Result<Token, Unavailable> {
+    #[derive(Deserialize)]
+    struct Answer {
+        data: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        ttl: u64,
+        #[serde(default)]
+        renewable: bool,
+    }
+    let life = match api.get(&header, "auth/token/lookup-self").await? {
+        Reply::Good(answer) => serde_json::from_slice::<Answer>(&answer)
+            .ok()
+            .map(|answer| answer.data)
+            // Zero is for ever: a root token.
+            .filter(|data| data.ttl > 0)
+            .map(|data| Life::new(Duration::from_secs(data.ttl), data.renewable)),
+        Reply::Absent(_) | Reply::Denied(_) => None,
+    };
+    Ok(Token {
+        header,
+        life,
+        stamp,
+    })
+}
+
+async fn log_in(api: &Api, mount: &str, body: &serde_json::Value) -> Result<Token, Unavailable> {
+    let path = format!("auth/{}/login", mount.trim_matches('/'));
+    match api.post(None, &path, body).await? {
+        Reply::Good(answer) => granted(&answer),
+        Reply::Absent(said) | Reply::Denied(said) => Err(Unavailable::new(
+            Trouble::Refused,
+            format!("the login at {path} fails: {said}"),
+        )),
+    }
+}
+
+/// What an answer to a login, or to a renewal, grants.
+pub(super) fn granted(answer: &[u8]) -> Result<Token, Unavailable> {
+    #[derive(Deserialize)]
+    struct Answer {
+        auth: Auth,
+    }
+    #[derive(Deserialize)]
+    struct Auth {
+        client_token: String,
+        lease_duration: u64,
+        #[serde(default)]
+        renewable: bool,
+    }
+    let Answer { auth } = serde_json::from_slice(answer)
+        .map_err(|_| Unavailable::new(Trouble::Malformed, "a login without a token"))?;
+    let token = Zeroizing::new(auth.client_token);
+    Ok(Token {
+        header: header(token.as_bytes())?,
+        life: (auth.lease_duration > 0)
+            .then(|| Life::new(Duration::from_secs(auth.lease_duration), auth.renewable)),
+        stamp: None,
+    })
+}
+
+async fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, Unavailable> {
+    let owned = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || private(&owned, MAX_SECRET)).await;
+    read.map_err(|error| unreadable(path, error))?
+        .map_err(|problem| unreadable(path, problem))
+}
+
+fn unreadable(path: &Path, problem: impl fmt::Display) -> Unavailable {
+    let detail = format!("{}: {problem}", path.display());
+    Unavailable::new(Trouble::Unreachable, detail)
+}
+
+fn trimmed(bytes: &[u8]) -> &[u8] {
+    bytes.trim_ascii()
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Unavailable> {
+    std::str::from_utf8(trimmed(bytes))
+        .map_err(|_| Unavailable::new(Trouble::Refused, "what it should log in with is not text"))
+}
+
+fn header(token: &[u8]) -> Result<HeaderValue, Unavailable> {
+    let mut header = HeaderValue::from_bytes(token)
+        .ok()
+        .filter(|header| !header.is_empty())
+        .ok_or_else(|| Unavailable::new(Trouble::Refused, "what should be a token is none"))?;
+    // So that no log of the HTTP library shows it.
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+impl Life {
+    fn new(ttl: Duration, renewable: bool) -> Self {
+        Life {
+            since: Instant::now(),
+            ttl,
+            renewable,
+        }
+    }
+}
+
+/// Which way, and nothing that is given with it.
+impl fmt::Debug for VaultLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Way::Token(_) => "VaultLogin(token)",
+            Way::File(_) => "VaultLogin(token file)",
+            Way::AppRole { .. } => "VaultLogin(AppRole)",
+            Way::Kubernetes { .. } => "VaultLogin(Kubernetes)",
+        })
+    }
+}

@@ -1,0 +1,209 @@
+//! The token of the moment: obtained when it is wanted, renewed before it ends.
+
+use std::{
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
+
+use ::http::HeaderValue;
+use arc_swap::ArcSwapOption;
+use futures_util::future::BoxFuture;
+use serde_json::json;
+use tokio::{sync::Mutex, task::AbortHandle, time::Instant};
+
+use super::{
+    super::Unavailable,
+    api::{Api, Reply},
+    login::{VaultLogin, granted},
+};
+use crate::{error::printable, stamp::Stamp};
+
+/// How long a token is left alone.
+const LOOK: Duration = Duration::from_secs(60);
+/// After what did not work.
+const AGAIN: Duration = Duration::from_secs(5);
+const AT_LEAST: Duration = Duration::from_millis(100);
+
+/// A token of Vault's.
+pub(super) struct Token {
+    pub(super) header: HeaderValue,
+    /// Nothing where it does not end, or does not say.
+    pub(super) life: Option<Life>,
+    /// Of the file that it is from.
+    pub(super) stamp: Option<Stamp>,
+}
+
+/// How long a token lives from when it was granted or renewed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Life {
+    pub(super) since: Instant,
+    pub(super) ttl: Duration,
+    pub(super) renewable: bool,
+}
+
+impl Life {
+    /// With a third of its time left.
+    fn due(&self) -> Instant {
+        self.since + self.ttl * 2 / 3
+    }
+
+    fn is_over(&self) -> bool {
+        self.since.elapsed() >= self.ttl
+    }
+}
+
+/// Whoever wants a token gets this one's.
+pub(super) struct Tokens {
+    login: VaultLogin,
+    api: Arc<Api>,
+    current: ArcSwapOption<Token>,
+    /// Held while another is obtained.
+    obtaining: Mutex<()>,
+    keeper: OnceLock<AbortHandle>,
+}
+
+impl Tokens {
+    pub(super) fn new(login: VaultLogin, api: Arc<Api>) -> Self {
+        Tokens {
+            login,
+            api,
+            current: ArcSwapOption::empty(),
+            obtaining: Mutex::default(),
+            keeper: OnceLock::new(),
+        }
+    }
+
+    pub(super) async fn token(self: &Arc<Self>) -> Result<Arc<Token>, Unavailable> {
+        self.keeper
+            .get_or_init(|| tokio::spawn(keeper(Arc::downgrade(self))).abort_handle());
+        if let Some(token) = self.usable() {
+            return Ok(token);
+        }
+        let _obtaining = self.obtaining.lock().await;
+        match self.usable() {
+            Some(token) => Ok(token),
+            None => self.obtain().await,
+        }
+    }
+
+    /// Another token than this one, with which Vault does not answer; `None` if this one is good,
+    /// or the only one that can be had.
+    pub(super) async fn instead_of(
+        &self,
+        denied: &Token,
+    ) -> Result<Option<Arc<Token>>, Unavailable> {
+        let _obtaining = self.obtaining.lock().await;
+        let current = self.current.load_full();
+        if let Some(current) = current.filter(|current| current.header != denied.header) {
+            return Ok(Some(current));
+        }
+        if self.login.can_log_in() {
+            let path = "auth/token/lookup-self";
+            if let Reply::Good(_) = self.api.get(&denied.header, path).await? {
+                return Ok(None);
+            }
+        }
+        let token = self.obtain().await?;
+        Ok((token.header != denied.header).then_some(token))
+    }
+
+    fn usable(&self) -> Option<Arc<Token>> {
+        let token = self.current.load_full()?;
+        let ended = self.login.can_log_in() && token.life.is_some_and(|life| life.is_over());
+        (!ended && self.login.is_current(&token)).then_some(token)
+    }
+
+    async fn obtain(&self) -> Result<Arc<Token>, Unavailable> {
+        let current = self.current.load_full();
+        let token = self.login.obtain(&self.api, current.as_deref()).await?;
+        let token = Arc::new(token);
+        self.current.store(Some(token.clone()));
+        Ok(token)
+    }
+
+    /// Renews the token if it is time to; says when to look again.
+    async fn tend(self: &Arc<Self>) -> Duration {
+        let token = match self.token().await {
+            Ok(token) => token,
+            Err(unavailable) => return troubled("there is no token", &unavailable),
+        };
+        let Some(life) = token.life else { return LOOK };
+        if !life.renewable && !self.login.can_log_in() {
+            return LOOK;
+        }
+        if Instant::now() >= life.due()
+            && let Err(unavailable) = self.renew(&token, life).await
+        {
+            return troubled("the token is not renewed", &unavailable);
+        }
+        let life = self.current.load_full().and_then(|token| token.life);
+        life.map_or(LOOK, |life| {
+            let until = life.due().saturating_duration_since(Instant::now());
+            until.clamp(AT_LEAST, LOOK)
+        })
+    }
+
+    async fn renew(&self, token: &Arc<Token>, life: Life) -> Result<(), Unavailable> {
+        let _obtaining = self.obtaining.lock().await;
+        if life.renewable {
+            let path = "auth/token/renew-self";
+            let reply = self.api.post(Some(&token.header), path, &json!({})).await?;
+            if let Reply::Good(answer) = reply {
+                let renewed = granted(&answer)?;
+                // Towards the end of the longest life that Vault grants, less and less is given.
+                let shrinks = renewed.life.is_some_and(|new| new.ttl < life.ttl / 2);
+                if !(shrinks && self.login.can_log_in()) {
+                    self.current.store(Some(Arc::new(Token {
+                        header: token.header.clone(),
+                        life: renewed.life,
+                        stamp: token.stamp,
+                    })));
+                    return Ok(());
+                }
+            }
+        }
+        if self.login.can_log_in() {
+            self.obtain().await?;
+            return Ok(());
+        }
+        ::tracing::warn!("Vault does not renew the token: give another before it ends");
+        self.current.store(Some(Arc::new(Token {
+            header: token.header.clone(),
+            life: Some(Life {
+                renewable: false,
+                ..life
+            }),
+            stamp: token.stamp,
+        })));
+        Ok(())
+    }
+}
+
+impl Drop for Tokens {
+    fn drop(&mut self) {
+        if let Some(keeper) = self.keeper.get() {
+            keeper.abort();
+        }
+    }
+}
+
+/// A type that the compiler need not look into: it asks for tokens itself.
+fn keeper(tokens: Weak<Tokens>) -> BoxFuture<'static, ()> {
+    Box::pin(keep(tokens))
+}
+
+/// For as long as somebody may want a token.
+async fn keep(tokens: Weak<Tokens>) {
+    loop {
+        let Some(kept) = tokens.upgrade() else { return };
+        let wait = kept.tend().await;
+        drop(kept);
+        tokio::time::sleep(wait).await;
+    }
+}
+
+fn troubled(what: &str, unavailable: &Unavailable) -> Duration {
+    let detail = printable(&unavailable.to_string());
+    ::tracing::warn!(trouble = ?unavailable.trouble, ?detail, "{what}");
+    AGAIN
+}

@@ -1,0 +1,99 @@
+//! AWS Secrets Manager, by moto, which checks signatures.
+
+use std::time::Duration;
+
+use approzium::authenticator::{AwsSecrets, AwsSecretsBuilder};
+use approzium_peers::{Moto, moto::Credentials, peer};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use serde_json::Value;
+
+use super::{Code, HOSTILE, Login, PASSWORD, Service, no_record, refused, secret};
+
+const NAME: &str = "approzium/db.example@5432";
+
+fn at(moto: &Moto, credentials: &Credentials, folder: &tempfile::TempDir) -> AwsSecretsBuilder {
+    let ca = moto
+        .authority()
+        .write(folder.path().join("ca.pem"))
+        .unwrap();
+    let provider = aws_credential_types::Credentials::from_keys(
+        &credentials.access_key_id,
+        &credentials.secret_access_key,
+        credentials.session_token.clone(),
+    );
+    AwsSecrets::builder()
+        .credentials_provider(SharedCredentialsProvider::new(provider))
+        .region("eu-central-1")
+        .endpoint(moto.url())
+        .ca_path(ca)
+        .timeout(Duration::from_secs(9))
+        .ttl(Duration::from_millis(1))
+}
+
+#[tokio::test]
+async fn records_are_secrets_named_after_their_database() {
+    let moto = peer!(Moto::start());
+    let user = moto.user("approzium").await.unwrap();
+    moto.allow("approzium", &least_policy()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let record = secret("app", PASSWORD).to_string();
+    moto.secret("eu-central-1", NAME, &record).await.unwrap();
+
+    let secrets = at(&moto, &user, &folder).build().await.unwrap();
+    let service = Service::start(secrets).await;
+    assert_eq!(service.login("app").await, Login::Accepted);
+    assert_eq!(
+        service.login_at("DB.example.", "app").await,
+        Login::Accepted
+    );
+    assert_eq!(service.login("other").await, no_record());
+    assert_eq!(service.login_at("db2.example", "app").await, no_record());
+    // Its names have no colon.
+    assert_eq!(service.login_at("2001:db8::7", "app").await, no_record());
+    for host in HOSTILE {
+        assert_eq!(service.login_at(host, "app").await, no_record(), "{host}");
+    }
+
+    moto.secret("eu-central-1", NAME, PASSWORD).await.unwrap();
+    let malformed = refused(Code::Internal, "secrets_malformed");
+    assert_eq!(service.login("app").await, malformed);
+    let shown = service
+        .log
+        .lines(|line| line.to_string().contains(PASSWORD));
+    assert!(shown.is_empty(), "{shown:?}");
+}
+
+/// The policy of `docs/secrets.md`, but for the resource: moto sees only what is done.
+fn least_policy() -> Value {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/secrets.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let policy = page
+        .split("```")
+        .filter_map(|block| block.strip_prefix("json"))
+        .find(|block| block.contains("secretsmanager:GetSecretValue"));
+    let mut policy: Value = serde_json::from_str(policy.unwrap()).unwrap();
+    let resource = &mut policy["Statement"][0]["Resource"];
+    assert!(resource.as_str().unwrap().ends_with(":secret:approzium/*"));
+    *resource = "*".into();
+    policy
+}
+
+#[tokio::test]
+async fn who_may_not_read_them_is_told_apart() {
+    let moto = peer!(Moto::start());
+    let user = moto.user("approzium").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let record = secret("app", PASSWORD).to_string();
+    moto.secret("eu-central-1", NAME, &record).await.unwrap();
+    let wrong = Credentials {
+        secret_access_key: "x".repeat(40),
+        ..user.clone()
+    };
+    // A user whom no policy allows anything, and somebody who is not that user.
+    for credentials in [&user, &wrong] {
+        let secrets = at(&moto, credentials, &folder).build().await.unwrap();
+        let service = Service::start(secrets).await;
+        let denied = refused(Code::Internal, "secrets_refused");
+        assert_eq!(service.login("app").await, denied);
+    }
+}
