@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use approzium_peers::{deployment::Judges, peer};
+use approzium_peers::{deployment::Judges, free_port, peer};
 use serde_json::{Value, json};
 
 use super::{Etc, known_variables, repository};
@@ -15,6 +15,13 @@ const CHART: &str = "deploy/helm/approzium";
 async fn rendered(judges: &Judges, values: &Value) -> BTreeMap<String, String> {
     let chart = repository(CHART);
     judges.helm(&chart, values, VERSIONS[0]).await.unwrap()
+}
+
+/// `approzium.yaml`, as a pod sees it.
+fn mounted(files: &BTreeMap<String, String>) -> String {
+    let config = object(files, "ConfigMap");
+    let text = config["data"]["approzium.yaml"].as_str();
+    text.unwrap().to_owned()
 }
 
 /// One object, by its kind.
@@ -40,6 +47,8 @@ async fn helm_and_kubernetes_find_it_good_however_it_is_configured() {
         "podAnnotations": {"a": "b"},
         "podLabels": {"team": "data"},
         "serviceAccount": {"create": false, "name": "other"},
+        "volumeMounts": [{"name": "vault-ca", "mountPath": "/etc/approzium/vault", "readOnly": true}],
+        "volumes": [{"name": "vault-ca", "configMap": {"name": "vault-ca"}}],
         "tolerations": [{"key": "a", "operator": "Exists"}],
     });
     for version in VERSIONS {
@@ -61,6 +70,8 @@ async fn its_judges_find_mistakes() {
         json!({"replica": 3}),
         json!({"tls": {"secretName": ""}}),
         json!({"records": {"secretName": "a", "key": "../b"}}),
+        json!({"records": {"manager": "local", "secretName": ""}}),
+        json!({"records": {"manager": "file"}}),
         json!({"config": {"logging": "info"}}),
         json!({"image": {"repository": "a", "digest": "sha256:0"}}),
     ] {
@@ -82,27 +93,68 @@ async fn approzium_serves_by_the_configuration_that_it_mounts() {
         "records/secrets.yaml",
         "session/session.keys",
     );
-    let files = rendered(&judges, &json!({})).await;
-    let config = object(&files, "ConfigMap");
-    let text = config["data"]["approzium.yaml"].as_str().unwrap();
-    etc.serves(Some(text), &[]);
+    let values = json!({"records": {"manager": "local"}});
+    let config = mounted(&rendered(&judges, &values).await);
+    etc.serves(Some(&config), &[]);
+    // A folder of records, as a Secret is mounted.
+    let config = mounted(&rendered(&judges, &json!({})).await);
+    let output = etc.check(Some(&config), &[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    std::fs::rename(etc.path().join("records"), etc.path().join("gone")).unwrap();
+    let output = etc.check(Some(&config), &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    std::fs::rename(etc.path().join("gone"), etc.path().join("records")).unwrap();
     // What the values say is heeded, but for what the chart mounts and the ports it names.
-    let values = json!({"config": {
+    let values = json!({"records": {"manager": "local"}, "config": {
         "listener": {"drain_timeout": "30s", "grpc_port": 7001},
         "limits": {"max_iterations": 50000},
     }});
-    let files = rendered(&judges, &values).await;
-    let config = object(&files, "ConfigMap");
-    let config: Value =
-        serde_yaml_ng::from_str(config["data"]["approzium.yaml"].as_str().unwrap()).unwrap();
+    let config = mounted(&rendered(&judges, &values).await);
+    let config: Value = serde_yaml_ng::from_str(&config).unwrap();
     assert_eq!(config["listener"]["drain_timeout"], "30s");
     assert_eq!(config["listener"]["grpc_port"], 6001);
     assert_eq!(config["limits"]["max_iterations"], 50000);
     let values = json!({"config": {"limits": {"max_iteration": 1}}});
-    let files = rendered(&judges, &values).await;
-    let config = object(&files, "ConfigMap");
-    let output = etc.check(config["data"]["approzium.yaml"].as_str(), &[]);
+    let config = mounted(&rendered(&judges, &values).await);
+    let output = etc.check(Some(&config), &[]);
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn a_manager_elsewhere_needs_no_secret_here() {
+    let judges = peer!(Judges::install());
+    let etc = Etc::new(
+        "tls/tls.crt",
+        "tls/tls.key",
+        "records/secrets.yaml",
+        "session/session.keys",
+    );
+    let nowhere = format!("http://127.0.0.1:{}", free_port());
+    let values = json!({
+        "records": {"manager": "vault"},
+        "config": {"secrets": {
+            "vault_addr": nowhere,
+            "vault_auth": "kubernetes",
+            "vault_role": "approzium",
+        }},
+        "serviceAccount": {"mountToken": true},
+    });
+    let files = rendered(&judges, &values).await;
+    let pod = object(&files, "Deployment")["spec"]["template"]["spec"].clone();
+    assert!(!pod.to_string().contains("approzium-records"), "{pod}");
+    assert_eq!(pod["automountServiceAccountToken"], true);
+    // The settings are understood, and what they name is asked.
+    let output = etc.check(Some(&mounted(&files)), &[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let failed: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with("FAILED"))
+        .collect();
+    assert!(
+        matches!(failed.as_slice(), [line] if line.contains("records")),
+        "{said}"
+    );
 }
 
 #[tokio::test]

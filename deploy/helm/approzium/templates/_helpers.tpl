@@ -35,9 +35,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $own := dict
       "listener" (dict "http_port" 6000 "grpc_port" 6001)
       "tls" (dict "tls_cert_path" "/etc/approzium/tls/tls.crt" "tls_key_path" "/etc/approzium/tls/tls.key")
-      "secrets" (dict "secrets_manager" "local" "local_secrets_path" (printf "/etc/approzium/records/%s" .Values.records.key))
+      "secrets" (dict "secrets_manager" .Values.records.manager)
       "session" (dict "session_key_path" (printf "/etc/approzium/session/%s" .Values.sessionKeys.key))
 -}}
+{{- if eq .Values.records.manager "local" -}}
+{{- $_ := set $own.secrets "local_secrets_path" (printf "/etc/approzium/records/%s" .Values.records.key) -}}
+{{- else if eq .Values.records.manager "kubernetes" -}}
+{{- $_ := set $own.secrets "kubernetes_secrets_path" "/etc/approzium/records" -}}
+{{- end -}}
 {{- if .Values.clientCa.secretName -}}
 {{- $_ := set $own.tls "client_ca_path" "/etc/approzium/client-ca/ca.crt" -}}
 {{- end -}}
@@ -53,4 +58,11 @@ tcpSocket: {port: http}
 httpGet: {path: {{ .path }}, port: http, scheme: HTTPS}
 {{- end }}
 timeoutSeconds: 3
+{{- end -}}
+
+{{/* The Secret of the records, where one is mounted: without a name, `volumes` brings the folder. */}}
+{{- define "approzium.records" -}}
+{{- if has .Values.records.manager (list "kubernetes" "local") -}}
+{{ .Values.records.secretName }}
+{{- end -}}
 {{- end -}}
