@@ -5,6 +5,7 @@ mod expressions;
 mod links;
 mod logs;
 mod monitor;
+mod quickstart;
 mod rules;
 mod shop;
 

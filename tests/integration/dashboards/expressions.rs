@@ -101,7 +101,7 @@ fn named(boards: &[Board]) -> BTreeSet<String> {
 }
 
 /// Where it is asked, what, and which labels the answer is to have.
-fn questions(boards: &[Board]) -> Vec<(String, String, Vec<String>)> {
+pub(super) fn questions(boards: &[Board]) -> Vec<(String, String, Vec<String>)> {
     let mut questions = Vec::new();
     for board in boards {
         for target in board.targets("prometheus") {
@@ -139,7 +139,7 @@ async fn search(jaeger: &Query, board: &Board, target: &Target) -> usize {
 }
 
 /// Asks until nothing is left, or panics with what is.
-async fn nothing_left(what: &str, mut left: impl AsyncFnMut() -> BTreeSet<String>) {
+pub(super) async fn nothing_left(what: &str, mut left: impl AsyncFnMut() -> BTreeSet<String>) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let left = left().await;
