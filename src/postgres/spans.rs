@@ -2,7 +2,7 @@
 
 mod failure;
 
-use std::{borrow::Cow, future::Future, sync::Arc};
+use std::{borrow::Cow, cell::LazyCell, future::Future, sync::Arc};
 
 use ::opentelemetry::Context;
 use tokio_postgres::{Error, Statement};
@@ -44,10 +44,14 @@ impl Spans {
     pub(super) fn statement<T: ?Sized + ToStatement>(&self, statement: &T) -> Operation {
         match statement.source() {
             Source::Text(text) => self.text(text),
-            Source::Prepared(prepared) => self.begin(
-                || number(prepared).map(Sent::Statement),
-                || self.of_statement(prepared),
-            ),
+            Source::Prepared(prepared) => {
+                // The driver tells it only by its `Debug`: it is read once, if at all.
+                let number = LazyCell::new(|| number(prepared));
+                self.begin(
+                    || number.map(Sent::Statement),
+                    || self.of_statement(*number),
+                )
+            }
         }
     }
 
@@ -111,7 +115,7 @@ impl Spans {
     fn description<T: ?Sized + ToStatement>(&self, statement: &T) -> Arc<Description> {
         match statement.source() {
             Source::Text(text) => Arc::new(describe(text)),
-            Source::Prepared(prepared) => self.of_statement(prepared),
+            Source::Prepared(prepared) => self.of_statement(number(prepared)),
         }
     }
 
@@ -124,8 +128,8 @@ impl Spans {
     }
 
     /// What a statement was prepared from, by whoever did it.
-    fn of_statement(&self, statement: &Statement) -> Arc<Description> {
-        let known = number(statement).and_then(|number| {
+    fn of_statement(&self, number: Option<u64>) -> Arc<Description> {
+        let known = number.and_then(|number| {
             let prepared_here = self.statements.find(number);
             prepared_here.or_else(|| self.observed.description(number))
         });
