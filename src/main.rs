@@ -28,6 +28,7 @@ static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 enum Command {
     Attribution(cli::attribution::Arguments),
     Check(cli::check::Arguments),
+    Secret(cli::secret::Arguments),
     /// Run the Authenticator: verify identities, keep passwords, answer databases' challenges
     Serve(cli::serve::Arguments),
 }
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     match Command::parse() {
         Command::Attribution(arguments) => cli::attribution::run(&arguments),
         Command::Check(arguments) => cli::check::run(&arguments),
+        Command::Secret(arguments) => cli::secret::run(&arguments),
         Command::Serve(arguments) => cli::serve::run(&arguments),
     }
 }

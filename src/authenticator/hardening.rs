@@ -2,8 +2,9 @@
 
 /// No core dumps, and no reading of this process's memory by others of the same user.
 ///
-/// Best effort: where the system does not allow it, the log says so.
-pub(crate) fn harden() {
+/// `approzium serve` and `approzium secret` begin by it; a program that holds an Authenticator of its
+/// own should, too. Best effort: where the system does not allow it, the log says so.
+pub fn harden() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{

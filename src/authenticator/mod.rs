@@ -41,6 +41,7 @@ mod target;
 mod tls;
 mod token;
 
+pub use hardening::harden;
 pub use limits::Limits;
 #[cfg(feature = "kubernetes")]
 #[cfg_attr(docsrs, doc(cfg(feature = "kubernetes")))]

@@ -2,4 +2,5 @@
 
 pub(crate) mod attribution;
 pub(crate) mod check;
+pub(crate) mod secret;
 pub(crate) mod serve;

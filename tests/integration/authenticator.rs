@@ -8,5 +8,6 @@ mod lifecycle;
 mod limits;
 mod policies;
 pub(crate) mod process;
+mod secret;
 mod sessions;
 mod traces;

@@ -31,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 async fn a_password_stays_in_the_authenticator() {
     let passwords = Passwords::random();
     let postgres = peer!(database::database(&passwords));
+    let digests = database::digests(&postgres, "digested", &passwords.digested).await;
     let needles = Arc::new(database::needles(&postgres, &passwords).await);
     let folders = tempfile::tempdir().unwrap();
     let folder = |name: &str| {
@@ -46,7 +47,7 @@ async fn a_password_stays_in_the_authenticator() {
     ));
 
     let collector = Collector::start().await;
-    let records = database::records(&postgres, &passwords);
+    let records = database::records(&postgres, &passwords, &digests);
     let authenticator =
         Authenticator::start(&folder("authenticator"), &records, collector.url()).await;
     let mut variables = authenticator.environment();
@@ -154,7 +155,8 @@ async fn a_driver_with_a_password_is_caught(
 }
 
 /// How the Authenticator's memory differs from the least that it can do with: each record's
-/// password, and the keys of the login that a database confirmed, all of them once. What else was on
+/// password, and the keys of the login that a database confirmed, all of them once; of a record of
+/// digests their keys, and no password in any form. What else was on
 /// the way to them lies in buffers and stacks of others; that it is gone cannot be promised, but it
 /// is so.
 fn left_in_the_authenticator(authenticator: &Authenticator, needles: &Needles) -> Vec<String> {
@@ -167,6 +169,9 @@ fn left_in_the_authenticator(authenticator: &Authenticator, needles: &Needles) -
         ("app's ClientKey", 1),
         ("app's StoredKey", 1),
         ("app's ServerKey", 1),
+        ("digested's ClientKey", 1),
+        ("digested's StoredKey", 1),
+        ("digested's ServerKey", 1),
         ("mistaken (wrong)'s password", 1),
         // Two records have it.
         ("old's password", 2),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use pbkdf2::pbkdf2_hmac;
 use sha2::{Digest, Sha256};
@@ -106,6 +107,26 @@ impl Keys {
     /// server.
     pub fn server_key(&self) -> &[u8; 32] {
         &self.material.server_key
+    }
+
+    /// `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`, which PostgreSQL keeps of a
+    /// password and takes as it is in `ALTER ROLE … PASSWORD '…'`.
+    ///
+    /// Nobody logs in by it; but ServerKey is in it, and who has seen a proof makes ClientKey of it
+    /// and StoredKey.
+    ///
+    /// ```
+    /// use approzium::wire::scram::Keys;
+    ///
+    /// let keys = Keys::derive(b"pencil", b"a salt of sixteen", 4_096);
+    /// assert!(keys.verifier().starts_with("SCRAM-SHA-256$4096:YSBzYWx0IG9mIHNpeHRlZW4=$"));
+    /// ```
+    #[must_use]
+    pub fn verifier(&self) -> String {
+        let [salt, stored_key, server_key] = [self.salt(), self.stored_key(), self.server_key()]
+            .map(|part| BASE64_STANDARD.encode(part));
+        let iterations = self.iterations;
+        format!("SCRAM-SHA-256${iterations}:{salt}${stored_key}:{server_key}")
     }
 
     /// ClientProof: ClientKey ⊕ HMAC(StoredKey, AuthMessage).

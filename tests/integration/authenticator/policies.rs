@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use approzium::wire::scram::Keys;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use tonic::{Code, Status};
 
@@ -13,7 +14,7 @@ use super::{
             authenticate_response::Message as Answer,
         },
     },
-    process::{Dev, record},
+    process::{Dev, PASSWORD, record},
 };
 
 const SALT: &[u8] = b"sixteen bytes ok";
@@ -58,8 +59,7 @@ async fn md5_is_answered_only_where_the_record_lists_it() {
     let Answer::Md5Response(response) = handshake.ask(md5(&[1, 2, 3, 4])).await.unwrap() else {
         panic!("no response");
     };
-    let expected =
-        approzium::wire::md5::response("legacy", super::process::PASSWORD.as_bytes(), [1, 2, 3, 4]);
+    let expected = approzium::wire::md5::response("legacy", PASSWORD.as_bytes(), [1, 2, 3, 4]);
     assert_eq!(response.password, expected);
     assert_eq!(dev.reason(&id, "allowed").await, "md5_answered");
 
@@ -295,6 +295,39 @@ async fn what_a_database_asks_for_is_bounded_and_can_be_pinned() {
     }
     let (mut handshake, _) = client.accepted(&token, "pinned").await;
     handshake.scram(both(&[]), SALT, 5_000).await.unwrap();
+}
+
+#[tokio::test]
+async fn digests_answer_for_their_own_salt_and_iterations_alone() {
+    let keys = Keys::derive(PASSWORD.as_bytes(), SALT, 5_000);
+    let [salt, client_key, server_key] = [keys.salt(), keys.client_key(), keys.server_key()]
+        .map(|part| BASE64_STANDARD.encode(part));
+    let digests = format!(
+        "scram_sha_256: {{salt: {salt}, iterations: 5000, client_key: {client_key}, server_key: \
+         {server_key}}}"
+    );
+    let records = record("app", "").replace(&format!("password: {PASSWORD}"), &digests);
+    assert!(records.contains(&digests));
+    let dev = Dev::start(&records).await;
+    let client = Client::connect(&dev).await;
+    let token = client.token(&dev, "checkout").await;
+    for (salt, iterations) in [(&b"another salt"[..], 5_000), (SALT, 4_096)] {
+        let (mut handshake, _) = client.accepted(&token, "app").await;
+        let asked = handshake.scram(both(&[]), salt, iterations).await;
+        let reason = "keys_of_another_challenge";
+        refused(&dev, asked.unwrap_err(), Code::FailedPrecondition, reason).await;
+    }
+    let (mut handshake, _) = client.accepted(&token, "app").await;
+    let md5 = Request::Md5Challenge(v2::Md5Challenge { salt: vec![1; 4] });
+    let status = handshake.ask(md5).await.unwrap_err();
+    let reason = "method_not_on_record";
+    refused(&dev, status, Code::FailedPrecondition, reason).await;
+
+    for offer in [both(&[7; 32]), plain(false, &[])] {
+        let (mut handshake, id) = client.accepted(&token, "app").await;
+        handshake.scram(offer, SALT, 5_000).await.unwrap();
+        assert_eq!(dev.reason(&id, "allowed").await, "scram_answered");
+    }
 }
 
 #[tokio::test]

@@ -25,8 +25,15 @@ pub(super) struct Authenticator {
 pub(super) struct Record<'a> {
     pub(super) port: u16,
     pub(super) user: &'a str,
-    pub(super) password: &'a str,
+    pub(super) credential: Credential<'a>,
     pub(super) methods: &'a str,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Credential<'a> {
+    Password(&'a str),
+    /// `scram_sha_256`, and no password.
+    Digests(&'a serde_json::Value),
 }
 
 impl Authenticator {
@@ -126,11 +133,15 @@ impl Record<'_> {
         let Record {
             port,
             user,
-            password,
+            credential,
             methods,
         } = self;
+        let credential = match credential {
+            Credential::Password(password) => format!("password: '{password}'"),
+            Credential::Digests(digests) => format!("scram_sha_256: {digests}"),
+        };
         format!(
-            "- dbhost: localhost\n  dbport: {port}\n  dbuser: {user}\n  password: '{password}'\n  \
+            "- dbhost: localhost\n  dbport: {port}\n  dbuser: {user}\n  {credential}\n  \
              iam_arn: arn:aws:iam::000000000000:role/checkout\n  methods: [{methods}]\n"
         )
     }

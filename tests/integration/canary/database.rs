@@ -1,9 +1,15 @@
 //! A database whose passwords are known here, and nowhere else but in the Authenticator's records.
 
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
 use approzium_peers::{Method, Postgres, Result, Rule};
+use serde_json::Value;
 
 use super::{
-    authenticator::Record,
+    authenticator::{Credential, Record},
     forms::{Needles, Verifier},
 };
 
@@ -11,6 +17,8 @@ use super::{
 pub(super) struct Passwords {
     /// Asked for SCRAM.
     pub(super) app: String,
+    /// Of a role of which the Authenticator has digests alone.
+    pub(super) digested: String,
     /// Asked for MD5.
     pub(super) old: String,
     /// Of a role whose record holds the wrong one.
@@ -24,6 +32,7 @@ impl Passwords {
     pub(super) fn random() -> Self {
         Passwords {
             app: random(),
+            digested: random(),
             old: random(),
             mistaken: random(),
             wrong: random(),
@@ -32,7 +41,7 @@ impl Passwords {
     }
 }
 
-/// A database with four roles.
+/// A database with five roles.
 pub(super) async fn database(passwords: &Passwords) -> Result<Postgres> {
     let postgres = Postgres::builder()
         .rule(Rule::host("old", Method::Md5))
@@ -45,26 +54,52 @@ pub(super) async fn database(passwords: &Passwords) -> Result<Postgres> {
         ("old", &passwords.old, Method::Md5),
         ("unlisted", &passwords.old, Method::Md5),
         ("mistaken", &passwords.mistaken, Method::ScramSha256),
+        ("digested", &passwords.wrong, Method::ScramSha256),
     ] {
         postgres.role(role, password, stored).await?;
     }
     Ok(postgres)
 }
 
+/// Sets a role's password by the verifier that `approzium secret` makes of it. Returns the digests.
+pub(super) async fn digests(postgres: &Postgres, role: &str, password: &str) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_approzium"));
+    command
+        .args(["secret", "--format=json", "--dbhost=localhost", "--dbuser"])
+        .args([role, "--iam-arn", "arn:aws:iam::000000000000:role/checkout"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "{password}").unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let mut made: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let statement = made["alter_role"].as_str().unwrap();
+    postgres.sql(statement).await.unwrap();
+    made["record"][role]["scram_sha_256"].take()
+}
+
 /// What the Authenticator is given.
-pub(super) fn records<'a>(postgres: &Postgres, passwords: &'a Passwords) -> [Record<'a>; 4] {
-    let record = |user, password, methods| Record {
+pub(super) fn records<'a>(
+    postgres: &Postgres,
+    passwords: &'a Passwords,
+    digests: &'a Value,
+) -> [Record<'a>; 5] {
+    let filed = |user, credential, methods| Record {
         port: postgres.port(),
         user,
-        password,
+        credential,
         methods,
     };
+    let record = |user, password, methods| filed(user, Credential::Password(password), methods);
     let scram = "scram-sha-256, scram-sha-256-plus";
     [
         record("app", &passwords.app, scram),
         record("old", &passwords.old, "md5"),
         record("unlisted", &passwords.old, scram),
         record("mistaken", &passwords.wrong, scram),
+        filed("digested", Credential::Digests(digests), scram),
     ]
 }
 
@@ -73,6 +108,7 @@ pub(super) fn databases(postgres: &Postgres) -> String {
     [
         string(postgres, "app", ""),
         string(postgres, "app", "channel_binding=disable"),
+        string(postgres, "digested", ""),
         string(postgres, "old", ""),
     ]
     .join("\n")
@@ -112,11 +148,15 @@ pub(super) async fn needles(postgres: &Postgres, passwords: &Passwords) -> Needl
     };
     let app = Verifier::parse(&stored("app").await);
     let mistaken = Verifier::parse(&stored("mistaken").await);
+    let digested = Verifier::parse(&stored("digested").await);
+    digested.assert_is_of(&passwords.digested);
     app.assert_is_of(&passwords.app);
     mistaken.assert_is_of(&passwords.mistaken);
     let needles = Needles::default()
         .password("app", &passwords.app)
         .keys("app", &passwords.app, &app)
+        .password("digested", &passwords.digested)
+        .keys("digested", &passwords.digested, &digested)
         .password("old", &passwords.old)
         .password("mistaken", &passwords.mistaken)
         .keys("mistaken", &passwords.mistaken, &mistaken)

@@ -26,7 +26,8 @@ struct Record {
     host: String,
     port: u16,
     user: String,
-    password: String,
+    /// A line of YAML.
+    credential: String,
     more: String,
 }
 
@@ -90,7 +91,17 @@ impl Authenticator {
         self.record_at("localhost", port, user, password, &pins);
     }
 
+    /// Files digests, in place of what was filed before.
+    pub(super) fn digests(&self, port: u16, user: &str, digests: &serde_json::Value) {
+        let credential = format!("scram_sha_256: {digests}");
+        self.file("localhost", port, user, credential, "");
+    }
+
     pub(super) fn record_at(&self, host: &str, port: u16, user: &str, password: &str, more: &str) {
+        self.file(host, port, user, format!("password: {password}"), more);
+    }
+
+    fn file(&self, host: &str, port: u16, user: &str, credential: String, more: &str) {
         let mut records = self.records.lock().unwrap();
         records
             .retain(|one| (one.host.as_str(), one.port, one.user.as_str()) != (host, port, user));
@@ -98,7 +109,7 @@ impl Authenticator {
             host: host.to_owned(),
             port,
             user: user.to_owned(),
-            password: password.to_owned(),
+            credential,
             more: more.to_owned(),
         });
         let mut text = String::new();
@@ -106,12 +117,12 @@ impl Authenticator {
             host,
             port,
             user,
-            password,
+            credential,
             more,
         } in records.iter()
         {
             text.push_str(&format!(
-                "- dbhost: {host}\n  dbport: {port}\n  dbuser: {user}\n  password: {password}\n  \
+                "- dbhost: {host}\n  dbport: {port}\n  dbuser: {user}\n  {credential}\n  \
                  iam_arn: arn:aws:iam::000000000000:role/checkout\n{more}"
             ));
         }

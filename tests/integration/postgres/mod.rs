@@ -4,6 +4,7 @@ mod application_name;
 mod authenticator;
 mod cancel;
 mod connector;
+mod digests;
 mod hostile;
 mod hosts;
 mod matrix;

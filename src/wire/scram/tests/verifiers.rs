@@ -18,7 +18,7 @@ fn a_password_that_is_not_utf_8_is_taken_as_it_is() {
 
 fn check(password: &[u8], verifier: &str) {
     let parts: Vec<&str> = verifier.split(['$', ':']).collect();
-    let [_, iterations, salt, stored_key, server_key] = parts[..] else {
+    let [_, iterations, salt, _, _] = parts[..] else {
         panic!("{verifier} is no verifier");
     };
     let keys = Keys::derive(
@@ -29,8 +29,7 @@ fn check(password: &[u8], verifier: &str) {
     let shown = String::from_utf8_lossy(password)
         .escape_unicode()
         .to_string();
-    assert_eq!(STANDARD.encode(keys.stored_key()), stored_key, "{shown}");
-    assert_eq!(STANDARD.encode(keys.server_key()), server_key, "{shown}");
+    assert_eq!(keys.verifier(), verifier, "{shown}");
 }
 
 /// `rolpassword` of `ALTER ROLE … PASSWORD 'p\xe4ss'` in a database of encoding SQL_ASCII.
