@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -22,6 +21,7 @@ use tonic::transport::server::Connected;
 use super::{
     limits::{Gate, Limits, OncePer, Pass, neighbourhood},
     metrics::Metrics,
+    tls::LiveTls,
     token::{ClientCertificate, certificate_digest},
 };
 
@@ -42,7 +42,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What all listeners of one Authenticator share.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<LiveTls>,
+    /// What the endpoint offers in TLS.
+    protocols: &'static [&'static [u8]],
     handshake_timeout: Duration,
     connections: Arc<Gate<IpAddr>>,
     strangers: Arc<Gate<IpAddr>>,
@@ -56,27 +58,29 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(crate) fn new(tls: Option<ServerConfig>, limits: &Limits, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        tls: Option<LiveTls>,
+        limits: &Limits,
+        metrics: Arc<Metrics>,
+        drain: CancellationToken,
+    ) -> Self {
         Acceptor {
-            tls: tls.map(Arc::new),
+            tls,
+            protocols: &[],
             handshake_timeout: limits.handshake_timeout,
             connections: Gate::new(limits.connections, limits.connections_per_address),
             strangers: Gate::new(limits.unauthenticated, limits.unauthenticated_per_address),
             metrics,
             complaints: Arc::new(OncePer::new(Duration::from_secs(1))),
-            drain: CancellationToken::new(),
+            drain,
             abort: CancellationToken::new(),
         }
     }
 
     /// The same for one endpoint, with the protocols that it offers in TLS.
-    pub(crate) fn speaking(&self, protocols: &[&[u8]]) -> Self {
-        let tls = self.tls.as_deref().cloned().map(|mut config| {
-            config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-            Arc::new(config)
-        });
+    pub(crate) fn speaking(&self, protocols: &'static [&'static [u8]]) -> Self {
         Acceptor {
-            tls,
+            protocols,
             ..self.clone()
         }
     }
@@ -137,10 +141,11 @@ impl Acceptor {
 
     async fn secure(&self, stream: TcpStream) -> io::Result<(Io, Option<ClientCertificate>)> {
         stream.set_nodelay(true)?;
-        let Some(config) = &self.tls else {
+        let Some(tls) = &self.tls else {
             return Ok((Io::Plain(stream), None));
         };
-        let stream = TlsAcceptor::from(config.clone()).accept(stream).await?;
+        let config = tls.speaking(self.protocols);
+        let stream = TlsAcceptor::from(config).accept(stream).await?;
         let certificate = stream
             .get_ref()
             .1

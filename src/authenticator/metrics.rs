@@ -1,6 +1,7 @@
 //! What can be counted without naming anyone: labels are closed sets.
 
 mod original;
+mod reloads;
 
 use std::{fmt, time::Duration};
 
@@ -13,7 +14,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use self::original::Original;
+pub(crate) use self::reloads::{File, Reading};
+use self::{original::Original, reloads::Reloads};
 use super::audit::{Decision, Reason};
 use crate::opentelemetry::otlp;
 
@@ -113,6 +115,7 @@ pub(crate) struct Metrics {
     refused_connections: Counter,
     throttled: Counter,
     streams: Gauge,
+    reloads: Reloads,
 }
 
 impl Default for Metrics {
@@ -125,6 +128,8 @@ impl Default for Metrics {
         let (decisions, cache) = (Family::default(), Family::default());
         let (refused_connections, throttled) = (Counter::default(), Counter::default());
         let streams = Gauge::default();
+        let reloads = Reloads::default();
+        reloads.register(&mut registry);
         registry.register(
             "approzium_phase_duration_seconds",
             "Time of a part of the work, by how it ended",
@@ -169,6 +174,7 @@ impl Default for Metrics {
             refused_connections,
             throttled,
             streams,
+            reloads,
         }
     }
 }

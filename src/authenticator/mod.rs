@@ -33,6 +33,7 @@ mod limits;
 mod listener;
 mod logging;
 mod metrics;
+mod reload;
 mod secrets;
 pub mod serve;
 mod server;

@@ -15,7 +15,7 @@ use super::{
     metrics::Metrics,
     secrets::SecretsManager,
     service::{MAX_MESSAGE_SIZE, Service, Shared},
-    tls::ServerTls,
+    tls::{LiveTls, ServerTls},
     token::{MAX_SESSION_LIFETIME, SessionKeys, Tokens},
 };
 use crate::{
@@ -179,22 +179,26 @@ impl AuthenticatorBuilder {
     pub async fn start(self) -> Result<Running> {
         let missing = |what: &str| Error::configuration(format!("{what} is missing"));
         let audiences = Audiences::new(self.reached_by()?)?;
+        let metrics = Arc::new(Metrics::default());
+        let drain = CancellationToken::new();
+        // Whatever was begun ends with a start that fails.
+        let until_started = drain.clone().drop_guard();
         let tls = match self.tls {
             _ if self.plaintext => None,
-            Some(tls) => Some(tls.config()?),
+            Some(tls) => Some(LiveTls::start(tls, metrics.clone(), drain.clone())?),
             None => {
                 return Err(missing("tls_cert_path").with_help(
                     "give tls_cert_path and tls_key_path, or disable_tls on a loopback address",
                 ));
             }
         };
-        let metrics = Arc::new(Metrics::default());
         let keys = match self.session_keys {
             Some(keys) => keys,
             None => SessionKeys::random()?,
         };
+        keys.keep_current(metrics.clone(), drain.clone());
         let limits = self.limits;
-        let acceptor = Acceptor::new(tls, &limits, metrics.clone());
+        let acceptor = Acceptor::new(tls, &limits, metrics.clone(), drain);
         let SecretsManager(secrets) = self.secrets.ok_or_else(|| missing("secrets_manager"))?;
         // It may come up later than we do: whoever asks meanwhile is told to come again.
         if let Err(unavailable) = secrets.ready().await {
@@ -230,6 +234,7 @@ impl AuthenticatorBuilder {
             let acceptor = acceptor.speaking(&[b"h2", b"http/1.1"]);
             servers.push(serve_http(acceptor, listener, address, metrics));
         }
+        until_started.disarm();
         Ok(Running {
             grpc_addr,
             http_addr,

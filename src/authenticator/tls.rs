@@ -1,24 +1,52 @@
 //! The Authenticator's own TLS.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use arc_swap::ArcSwap;
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
 };
+use tokio_util::sync::CancellationToken;
 use x509_cert::{
     Certificate,
     der::Decode,
     ext::pkix::{SubjectAltName, name::GeneralName},
 };
 
+use super::{
+    metrics::{File, Metrics},
+    reload::{self, Watched},
+};
 use crate::{Error, Result};
 
 /// A certificate, its key, and whom it asks for certificates of their own.
+///
+/// What was read from files is read again, within seconds, when one of them changes: connections
+/// that are open stay, new ones get the new certificate. Files that do not fit together change
+/// nothing, and are said in the log. The names that the Authenticator answers to stay those of the
+/// start.
 #[derive(Debug)]
 pub struct ServerTls {
+    /// Where it was read; nowhere, if it was given.
+    files: Option<Files>,
+    material: Material,
+}
+
+#[derive(Clone, Debug)]
+struct Files {
+    chain: PathBuf,
+    key: PathBuf,
+    clients: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+struct Material {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     clients: Option<RootCertStore>,
@@ -42,9 +70,12 @@ impl ServerTls {
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|_| problem("tls_key_path", &"it holds no private key in PEM"))?;
         Ok(ServerTls {
-            chain,
-            key,
-            clients: None,
+            files: None,
+            material: Material {
+                chain,
+                key,
+                clients: None,
+            },
         })
     }
 
@@ -53,7 +84,15 @@ impl ServerTls {
     /// # Errors
     /// As above, or a file cannot be read.
     pub fn open(chain: &Path, key: &Path) -> Result<Self> {
-        Self::from_pem(&read("tls_cert_path", chain)?, &read("tls_key_path", key)?)
+        let tls = Self::from_pem(&read("tls_cert_path", chain)?, &read("tls_key_path", key)?)?;
+        Ok(ServerTls {
+            files: Some(Files {
+                chain: chain.to_owned(),
+                key: key.to_owned(),
+                clients: None,
+            }),
+            ..tls
+        })
     }
 
     /// Only clients with a certificate of one of these authorities (PEM) may connect; their session
@@ -73,7 +112,7 @@ impl ServerTls {
         if roots.is_empty() {
             return Err(problem(&"it holds no certificate"));
         }
-        self.clients = Some(roots);
+        self.material.clients = Some(roots);
         Ok(self)
     }
 
@@ -82,22 +121,33 @@ impl ServerTls {
     /// # Errors
     /// As above, or the file cannot be read.
     pub fn open_client_ca(self, path: &Path) -> Result<Self> {
-        self.with_client_ca(&read("client_ca_path", path)?)
+        let mut tls = self.with_client_ca(&read("client_ca_path", path)?)?;
+        if let Some(files) = &mut tls.files {
+            files.clients = Some(path.to_owned());
+        }
+        Ok(tls)
     }
 
     /// Whether certificate, key and authorities of clients belong together.
     pub(crate) fn fits(&self) -> Result<()> {
-        let copy = ServerTls {
-            chain: self.chain.clone(),
-            key: self.key.clone_key(),
-            clients: self.clients.clone(),
-        };
-        copy.config().map(drop)
+        self.config().map(drop)
+    }
+
+    /// What these files, where it was read, hold now. Authorities that were given stay.
+    fn read_again(&self, files: &Files) -> Result<Self> {
+        let mut tls = Self::open(&files.chain, &files.key)?;
+        match &files.clients {
+            Some(path) => tls.open_client_ca(path),
+            None => {
+                tls.material.clients.clone_from(&self.material.clients);
+                Ok(tls)
+            }
+        }
     }
 
     /// From when and until when every certificate of the chain is valid, in seconds since 1970.
     pub(crate) fn validity(&self) -> Option<(u64, u64)> {
-        let validities = self.chain.iter().map(|der| {
+        let validities = self.material.chain.iter().map(|der| {
             let certificate = Certificate::from_der(der).ok()?;
             let validity = certificate.tbs_certificate().validity();
             let seconds = |time: x509_cert::time::Time| time.to_unix_duration().as_secs();
@@ -114,6 +164,7 @@ impl ServerTls {
     /// The names that the certificate carries, but for wildcards: what clients may have dialled.
     pub(crate) fn names(&self) -> Vec<String> {
         let Some(certificate) = self
+            .material
             .chain
             .first()
             .and_then(|der| Certificate::from_der(der).ok())
@@ -139,24 +190,87 @@ impl ServerTls {
     }
 
     /// What the endpoints have in common; each has protocols of its own.
-    pub(crate) fn config(self) -> Result<ServerConfig> {
+    fn config(&self) -> Result<ServerConfig> {
+        let Material {
+            chain,
+            key,
+            clients,
+        } = &self.material;
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::configuration(format!("tls: {error}")))?;
-        let builder = match self.clients {
+        let builder = match clients {
             Some(roots) => builder.with_client_cert_verifier(
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), provider)
                     .build()
                     .map_err(|error| Error::configuration(format!("client_ca_path: {error}")))?,
             ),
             None => builder.with_no_client_auth(),
         };
         builder
-            .with_single_cert(self.chain, self.key)
+            .with_single_cert(chain.clone(), key.clone_key())
             .map_err(|error| {
                 Error::configuration(format!("tls_cert_path and tls_key_path: {error}"))
             })
+    }
+}
+
+/// TLS as it is now, of all endpoints.
+#[derive(Clone)]
+pub(crate) struct LiveTls(Arc<ArcSwap<ServerConfig>>);
+
+impl LiveTls {
+    /// Kept up to date with its files until `end`.
+    pub(crate) fn start(
+        tls: ServerTls,
+        metrics: Arc<Metrics>,
+        end: CancellationToken,
+    ) -> Result<Self> {
+        let live = LiveTls(Arc::new(ArcSwap::from_pointee(tls.config()?)));
+        if let Some(files) = tls.files.clone() {
+            let watched = Watched::new(files.paths());
+            let (config, in_use) = (live.0.clone(), Mutex::new(tls));
+            let look = move || {
+                watched.look(File::Tls, &metrics, || {
+                    let mut in_use = in_use.lock().unwrap_or_else(PoisonError::into_inner);
+                    let tls = in_use.read_again(&files)?;
+                    let changed = !tls.material.is(&in_use.material);
+                    if changed {
+                        // A session that is resumed would be one of the old authorities: the new
+                        // configuration remembers none.
+                        config.store(Arc::new(tls.config()?));
+                        *in_use = tls;
+                    }
+                    Ok(changed)
+                });
+            };
+            reload::watch(look, end);
+        }
+        Ok(live)
+    }
+
+    /// For a new connection that may speak these protocols.
+    pub(crate) fn speaking(&self, protocols: &[&[u8]]) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.0.load());
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config)
+    }
+}
+
+impl Material {
+    fn is(&self, other: &Self) -> bool {
+        let authorities = |it: &Self| it.clients.as_ref().map(|store| store.roots.clone());
+        self.chain == other.chain
+            && self.key == other.key
+            && authorities(self) == authorities(other)
+    }
+}
+
+impl Files {
+    fn paths(&self) -> Vec<PathBuf> {
+        let pair = [self.chain.clone(), self.key.clone()];
+        pair.into_iter().chain(self.clients.clone()).collect()
     }
 }
 

@@ -5,10 +5,12 @@
 
 use std::{
     fmt,
-    path::Path,
+    path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use arc_swap::ArcSwap;
 use base64::{
     Engine as _,
     prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
@@ -17,9 +19,14 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::secrets::private;
+use super::{
+    metrics::{File, Metrics},
+    reload::{self, Watched},
+    secrets::private,
+};
 use crate::{Error, Result, identity::VerifiedIdentity};
 
 /// The longest that a session may last.
@@ -37,8 +44,16 @@ pub(crate) type ClientCertificate = [u8; 32];
 
 /// The keys that make and verify session tokens. The first makes them; all verify, so that a key
 /// shared by replicas can be exchanged without ending sessions.
+///
+/// Those of a file are read again, within seconds, when it changes. A key that is no longer in it
+/// is no longer accepted; a file that is not good changes nothing, and is said in the log. To
+/// exchange a key without ending a session: put the new one second, and once every replica has it,
+/// first; take the old one off 15 minutes later.
 #[derive(Clone)]
-pub struct SessionKeys(Vec<Key>);
+pub struct SessionKeys {
+    keys: Arc<ArcSwap<Vec<Key>>>,
+    file: Option<PathBuf>,
+}
 
 #[derive(Clone)]
 struct Key {
@@ -56,7 +71,7 @@ impl SessionKeys {
         getrandom::fill(&mut *bytes).map_err(|error| {
             Error::configuration("session_key_path: no random numbers").with_source(error)
         })?;
-        Ok(SessionKeys(vec![Key::new(&*bytes)?]))
+        Ok(SessionKeys::new(vec![Key::new(&*bytes)?], None))
     }
 
     /// Reads keys that replicas share: one a line, base64 of at least 32 random bytes
@@ -66,6 +81,39 @@ impl SessionKeys {
     /// # Errors
     /// The file cannot be read, is open to others than its owner and group, or holds no such keys.
     pub fn open(path: &Path) -> Result<Self> {
+        Ok(SessionKeys::new(Key::read(path)?, Some(path.to_owned())))
+    }
+
+    fn new(keys: Vec<Key>, file: Option<PathBuf>) -> Self {
+        SessionKeys {
+            keys: Arc::new(ArcSwap::from_pointee(keys)),
+            file,
+        }
+    }
+
+    /// Reads them again when their file changes, until `end`.
+    pub(crate) fn keep_current(&self, metrics: Arc<Metrics>, end: CancellationToken) {
+        let Some(path) = self.file.clone() else {
+            return;
+        };
+        let (keys, watched) = (self.keys.clone(), Watched::new(vec![path.clone()]));
+        let look = move || {
+            watched.look(File::SessionKeys, &metrics, || {
+                let read = Key::read(&path)?;
+                let ids = |keys: &[Key]| keys.iter().map(|key| key.id.clone()).collect::<Vec<_>>();
+                let changed = ids(&read) != ids(&keys.load());
+                if changed {
+                    keys.store(Arc::new(read));
+                }
+                Ok(changed)
+            });
+        };
+        reload::watch(look, end);
+    }
+}
+
+impl Key {
+    fn read(path: &Path) -> Result<Vec<Self>> {
         let refuse = |problem: String| {
             Error::configuration(format!("session_key_path: {}: {problem}", path.display()))
         };
@@ -93,11 +141,9 @@ impl SessionKeys {
         if keys.is_empty() {
             return Err(refuse("it holds no key".into()));
         }
-        Ok(SessionKeys(keys))
+        Ok(keys)
     }
-}
 
-impl Key {
     fn new(secret: &[u8]) -> Result<Self> {
         let of = |domain: &[u8]| -> Result<Hmac<Sha256>> {
             let mut mac = Hmac::<Sha256>::new_from_slice(secret)
@@ -118,7 +164,7 @@ impl Key {
 impl fmt::Debug for SessionKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
-            .entries(self.0.iter().map(|key| &key.id))
+            .entries(self.keys.load().iter().map(|key| &key.id))
             .finish()
     }
 }
@@ -179,7 +225,8 @@ impl Tokens {
         certificate: Option<&ClientCertificate>,
         now: SystemTime,
     ) -> Option<String> {
-        let key = self.keys.0.first()?;
+        let keys = self.keys.keys.load();
+        let key = keys.first()?;
         let claims = Claims {
             arn: session.identity.arn.clone(),
             user_id: session.identity.user_id.clone(),
@@ -213,7 +260,8 @@ impl Tokens {
         else {
             return Err(InvalidToken::Forged);
         };
-        let key = self.keys.0.iter().find(|key| key.id == id);
+        let keys = self.keys.keys.load();
+        let key = keys.iter().find(|key| key.id == id);
         let mac = BASE64_URL_SAFE_NO_PAD.decode(mac).ok();
         let (Some(key), Some(mac)) = (key, mac) else {
             return Err(InvalidToken::Forged);

@@ -8,6 +8,7 @@ mod lifecycle;
 mod limits;
 mod policies;
 pub(crate) mod process;
+mod reloads;
 mod secret;
 mod sessions;
 mod traces;
