@@ -78,11 +78,16 @@ pub(super) fn lost(hop: Hop, dialer: &Dialer, connection: &Connection) -> Error 
         let what = format!("the connection to {} was lost", dialer.address());
         return Error::new(Kind::Unavailable, hop, what);
     }
+    silent(dialer, connection.was_asked_for_certificate())
+}
+
+/// It hung up on who had said what HTTP/2 begins with.
+pub(super) fn silent(dialer: &Dialer, asked_for_certificate: bool) -> Error {
     dialer
         .unavailable("it closed the connection before it answered anything")
         .with_help(if dialer.is_plaintext() {
             "does it expect TLS, or is this not its gRPC port?"
-        } else if connection.was_asked_for_certificate() {
+        } else if asked_for_certificate {
             "it asks for a client certificate: give one that it trusts, by \
              TlsConfig::client_certificate_files"
         } else {

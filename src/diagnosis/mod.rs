@@ -41,7 +41,8 @@ pub enum Step {
     AuthenticatorName,
     /// Something listens there.
     AuthenticatorDial,
-    /// It shows a certificate that is good for its name, and speaks HTTP/2.
+    /// It shows a certificate that is good for its name, accepts this client's if it wants one, and
+    /// speaks HTTP/2.
     AuthenticatorTls,
     /// There are cloud credentials, and a region.
     Credentials,

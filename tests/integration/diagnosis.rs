@@ -7,10 +7,18 @@ use std::{
     time::Duration,
 };
 
+use approzium::{
+    AuthClient, TlsConfig,
+    authenticator::{self, LocalSecrets, ServerTls, dev::DevSts},
+    diagnosis::{Step, diagnose},
+};
 use approzium_peers::{
     Authenticator, Authority, Method, Postgres, Record, Result, Rule, eventually, free_port, peer,
 };
+use aws_credential_types::provider::SharedCredentialsProvider;
 use serde_json::Value;
+
+use crate::authenticator::process::write_private;
 
 const PASSWORD: &str = "canary-correct-horse";
 const SOON: Duration = Duration::from_secs(20);
@@ -171,8 +179,8 @@ async fn who_can_connect_is_told_so_and_leaves_nothing_behind() {
         .await;
     }
     let log = world.database.log();
-    assert!(!log.contains("FATAL"), "{log}");
     assert!(!log.contains("unexpected EOF"), "{log}");
+    assert!(!log.contains("SSL error"), "{log}");
     // Without a database only the Authenticator is asked for.
     let found = world.json(world.command(&[]));
     assert_eq!(with_status(&found, "ok").len(), 5, "{found:#}");
@@ -287,6 +295,51 @@ async fn each_hop_to_the_database_is_named_when_it_fails() {
     let found = check(&format!("host={hosts} port={ports} user={rest}"));
     assert_eq!(found["failed"], "database-dial", "{found:#}");
     assert!(with_status(&found, "ok").contains(&"login"), "{found:#}");
+}
+
+/// Under TLS 1.3 a server judges its client's certificate when the client's handshake is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_certificate_to_show_is_told_so_of_tls() {
+    let sts = DevSts::start(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let records = folder.path().join("secrets.yaml");
+    write_private(&records, "[]");
+    let (authority, clients) = (Authority::default(), Authority::default());
+    let server = authority.localhost();
+    let tls = ServerTls::from_pem(server.certificate_pem.as_bytes(), server.key_pem.as_bytes());
+    let tls = tls
+        .unwrap()
+        .with_client_ca(clients.pem().as_bytes())
+        .unwrap();
+    let running = authenticator::Authenticator::builder()
+        .tls(tls)
+        .verifier(sts.verifier())
+        .secrets(LocalSecrets::open(&records).unwrap())
+        .start()
+        .await
+        .unwrap();
+    let check = async |tls: TlsConfig| {
+        let credentials = sts.identity("checkout").unwrap().credentials();
+        let client = AuthClient::builder(running.grpc_addr().to_string())
+            .tls(tls.roots_pem(authority.pem()))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .region("eu-central-1")
+            .build()
+            .unwrap();
+        diagnose(&client, None).await.unwrap()
+    };
+    let own = |authority: &Authority| {
+        let own = authority.client("checkout");
+        TlsConfig::new().client_certificate_pem(own.certificate_pem, own.key_pem)
+    };
+    let good = check(own(&clients)).await;
+    assert!(good.failure().is_none(), "{good}");
+    for tls in [TlsConfig::new(), own(&Authority::default())] {
+        let found = check(tls).await;
+        let (step, error) = found.failure().unwrap();
+        assert_eq!(step, Step::AuthenticatorTls, "{found}");
+        assert!(error.to_string().contains("certificate"), "{found}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use approzium_peers::{deployment::Judges, free_port, peer};
 use serde_json::{Value, json};
 
 use super::{Etc, known_variables, repository};
+use crate::authenticator::process::{Dev, record};
 
 /// The oldest Kubernetes that the chart asks for, and a later one.
 const VERSIONS: [&str; 2] = ["1.30", "1.34"];
@@ -176,12 +177,15 @@ async fn a_pod_can_do_little_and_is_asked_where_it_answers() {
             assert_eq!(secret["defaultMode"], 0o440, "{volume}");
         }
     }
+    let serving = Dev::start(&record("app", "")).await;
     for probe in ["startupProbe", "readinessProbe"] {
         let asked = &container[probe]["httpGet"];
         assert_eq!(
-            (&asked["path"], &asked["port"], &asked["scheme"]),
-            (&json!("/v1/health"), &json!("http"), &json!("HTTPS"))
+            (&asked["port"], &asked["scheme"]),
+            (&json!("http"), &json!("HTTPS"))
         );
+        let (status, said) = serving.get(asked["path"].as_str().unwrap()).await;
+        assert_eq!(status.as_u16(), 200, "{probe}: {said}");
     }
     // The kubelet has no certificate to show.
     let values = json!({"clientCa": {"secretName": "applications-ca"}});
