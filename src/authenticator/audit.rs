@@ -117,6 +117,7 @@ reasons! {
     KeysOfAnotherChallenge = "keys_of_another_challenge",
     TooManyDerivations = "too_many_derivations",
     TooManyMd5Answers = "too_many_md5_answers",
+    TooManyHandshakes = "too_many_handshakes",
 }
 
 impl Reason {

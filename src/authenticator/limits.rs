@@ -33,6 +33,9 @@ pub struct Limits {
     /// MD5 answers each second for one identity: 10, with bursts of ten times as many. MD5's salts
     /// are few, and each answer collected is good again when its salt is.
     pub md5_per_second_per_principal: u32,
+    /// Logins begun each second for one identity: 1,000, with bursts of ten times as many. One
+    /// application in trouble must not take the others' turn.
+    pub handshakes_per_second_per_principal: u32,
     /// The fewest SCRAM iterations that a database may ask for: 4,096. Fewer make guessing cheap.
     pub min_iterations: u32,
     /// The most: 100,000.
@@ -61,6 +64,7 @@ impl Default for Limits {
             sts_calls_per_second_per_address: 20,
             derivations_per_principal: 16,
             md5_per_second_per_principal: 10,
+            handshakes_per_second_per_principal: 1_000,
             min_iterations: 4_096,
             max_iterations: 100_000,
             handshake_timeout: Duration::from_secs(10),

@@ -218,6 +218,7 @@ impl AuthenticatorBuilder {
                 limits.sts_calls_per_second_per_address,
             ),
             md5_answers: Rate::new(u32::MAX, limits.md5_per_second_per_principal),
+            handshakes: Rate::new(u32::MAX, limits.handshakes_per_second_per_principal),
             metrics: metrics.clone(),
             limits,
         }));

@@ -125,6 +125,10 @@ fn limits(layers: &Layers) -> Result<Limits> {
             "md5_per_second_per_principal",
             default.md5_per_second_per_principal,
         )?,
+        handshakes_per_second_per_principal: layers.number(
+            "handshakes_per_second_per_principal",
+            default.handshakes_per_second_per_principal,
+        )?,
         min_iterations: layers.number("min_iterations", default.min_iterations)?,
         max_iterations: layers.number("max_iterations", default.max_iterations)?,
         handshake_timeout: layers.duration("handshake_timeout", default.handshake_timeout)?,
@@ -140,6 +144,7 @@ fn limits(layers: &Layers) -> Result<Limits> {
         "sts_calls_per_second_per_address",
         "derivations_per_principal",
         "md5_per_second_per_principal",
+        "handshakes_per_second_per_principal",
         "min_iterations",
     ] {
         if layers.number(key, 1_u64)? == 0 {

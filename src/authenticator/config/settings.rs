@@ -141,6 +141,8 @@ settings! {
             "Key derivations at a time for one identity [default: 16]"
         "md5_per_second_per_principal" "APPROZIUM_MD5_PER_SECOND_PER_PRINCIPAL" Value
             "MD5 answers for one identity [default: 10]"
+        "handshakes_per_second_per_principal" "APPROZIUM_HANDSHAKES_PER_SECOND_PER_PRINCIPAL" Value
+            "Logins begun for one identity [default: 1000]"
         "handshake_timeout" "APPROZIUM_HANDSHAKE_TIMEOUT" Value
             "For TLS handshakes and first messages [default: 10s]"
         "challenge_timeout" "APPROZIUM_CHALLENGE_TIMEOUT" Value

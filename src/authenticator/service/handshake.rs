@@ -108,6 +108,14 @@ impl HandshakeCall {
             _ => return Err(unexpected("a start")),
         };
         let session = self.identify(&start)?;
+        let principal = session.identity.principal.clone();
+        if !self.shared.handshakes.allow(principal, Instant::now()) {
+            return Err(Refusal::exhausted(
+                "this identity logs in too often: keep connections in a pool, or have the \
+                 Authenticator's handshakes_per_second_per_principal raised",
+                Reason::TooManyHandshakes,
+            ));
+        }
         let target = Target::parse(&start)?;
         self.audit.attribution = attribution(&start)?;
         self.audit.target = Some(target.clone());

@@ -61,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) sessions: Arc<Gate<IpAddr>>,
     pub(crate) sts_calls: Rate<IpAddr>,
     pub(crate) md5_answers: Rate<Principal>,
+    /// Logins begun.
+    pub(crate) handshakes: Rate<Principal>,
     pub(crate) metrics: Arc<Metrics>,
 }
 

@@ -6,7 +6,7 @@ use tokio::{io::AsyncReadExt, net::TcpStream};
 use tonic::Code;
 
 use super::{
-    client::{Client, credentials, request_id, sign, signer_of},
+    client::{Client, credentials, request_id, sign, signer_of, start},
     process::{Dev, https, record, until},
 };
 
@@ -31,6 +31,33 @@ async fn questions_to_sts_are_bounded_for_one_address() {
             .await
             >= 10.0
     );
+}
+
+#[tokio::test]
+async fn logins_are_bounded_for_one_identity_which_is_told_what_to_do() {
+    let flag = "--handshakes-per-second-per-principal=1";
+    let dev = Dev::start_with(&record("app", ""), &[flag]).await;
+    let client = Client::connect(&dev).await;
+    let token = client.token(&dev, "checkout").await;
+    let refused = until("a refusal", async || {
+        let mut handshake = client.start(start(&token, "app")).await;
+        handshake.answer().await.err()
+    })
+    .await;
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    let text = refused.message();
+    assert!(
+        text.contains("in a pool") && text.contains(&flag[2..12]),
+        "{text}"
+    );
+    let reason = dev.reason(&request_id(&refused), "denied").await;
+    assert_eq!(reason, "too_many_handshakes");
+    let counted = "approzium_decisions_total{decision=\"denied\",reason=\"too_many_handshakes\"}";
+    assert!(dev.metric(counted).await >= 1.0);
+    // Another identity has a bound of its own: it is on no record, and is told so.
+    let another = client.token(&dev, "intruder").await;
+    let told = client.start(start(&another, "app")).await.refusal().await;
+    assert_eq!(told.code(), Code::PermissionDenied);
 }
 
 #[tokio::test]
