@@ -289,6 +289,13 @@ mod tests {
         assert_eq!(records[1].key.user(), "legacy");
         assert_eq!(records[1].policy.methods, [Method::Md5].into());
 
+        let digests = r#"{"salt": "W22ZaJ0SNY7soEsUEjb6gQ==", "iterations": 4096,
+            "client_key": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+            "server_key": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}"#;
+        let record = format!(r#"{{"scram_sha_256": {digests}, "iam_arns": ["{ROLE}"]}}"#);
+        let records = read(&format!(r#"{{"app": {record}}}"#)).unwrap();
+        assert!(records[0].credential.password().is_none());
+
         for (record, says) in [
             (r#""hunter2""#, "line 1"),
             (r#"{"password": "hunter2"}"#, "record 1: iam_arn"),
