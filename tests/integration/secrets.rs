@@ -13,6 +13,8 @@ use crate::{
 };
 
 mod aws;
+mod check;
+mod kubernetes;
 mod rotation;
 mod vault;
 

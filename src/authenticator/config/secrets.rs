@@ -1,7 +1,5 @@
 //! Which secrets manager, and what it needs to be told.
 
-use std::time::Duration;
-
 use super::Layers;
 use crate::{
     Error, Result,
@@ -261,7 +259,9 @@ fn kubernetes(layers: &Layers) -> Result<SecretsManager> {
 
 /// How long a record is good, and how long it is waited for.
 #[cfg(any(feature = "vault", feature = "asm"))]
-fn lifetimes(layers: &Layers) -> Result<(Duration, Duration)> {
+fn lifetimes(layers: &Layers) -> Result<(std::time::Duration, std::time::Duration)> {
+    use std::time::Duration;
+
     let bounded = |key: &str, default: u64, most: u64| {
         let time = layers.duration(key, Duration::from_secs(default))?;
         if time > Duration::from_secs(most) {

@@ -37,6 +37,7 @@ impl Https {
         Ok(Https(client))
     }
 
+    #[cfg(feature = "vault")]
     pub(super) fn get(&self, url: &str) -> RequestBuilder {
         self.0.get(url)
     }

@@ -64,7 +64,7 @@ async fn records_are_secrets_named_after_their_database() {
 }
 
 /// The policy of `docs/secrets.md`, but for the resource: moto sees only what is done.
-fn least_policy() -> Value {
+pub(super) fn least_policy() -> Value {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/secrets.md");
     let page = std::fs::read_to_string(page).unwrap();
     let policy = page

@@ -7,7 +7,7 @@ use approzium_peers::{OpenBao, peer};
 use reqwest::Method;
 use serde_json::json;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{self, AsyncWriteExt},
     net::TcpListener,
 };
 
@@ -20,7 +20,7 @@ const RECORD: &str = "approzium/db.example:5432";
 const NOW: Duration = Duration::from_millis(1);
 
 /// With a KV engine of version 1 at `approzium`, a record, and a policy by which all are read.
-async fn openbao() -> approzium_peers::Result<OpenBao> {
+pub(super) async fn openbao() -> approzium_peers::Result<OpenBao> {
     let bao = OpenBao::start().await?;
     bao.mount_kv("approzium", 1).await?;
     bao.policy("approzium", "approzium/*").await?;
@@ -28,7 +28,7 @@ async fn openbao() -> approzium_peers::Result<OpenBao> {
     Ok(bao)
 }
 
-fn at(bao: &OpenBao) -> VaultSecretsBuilder {
+pub(super) fn at(bao: &OpenBao) -> VaultSecretsBuilder {
     VaultSecrets::builder(bao.url()).ttl(NOW)
 }
 
@@ -37,7 +37,7 @@ async fn with_token(bao: &OpenBao) -> VaultSecretsBuilder {
     at(bao).login(VaultLogin::token(token))
 }
 
-fn denied() -> Login {
+pub(super) fn denied() -> Login {
     refused(Code::Internal, "secrets_refused")
 }
 
@@ -279,9 +279,9 @@ async fn one_that_is_slow_or_away_or_points_elsewhere_is_no_answer() {
         let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
         of(&gone)
     };
-    let pointing = saying(&format!("307 Temporary Redirect\r\nlocation: {asked}/")).await;
-    let broken = saying("500 Internal Server Error").await;
-    let busy = saying("429 Too Many Requests").await;
+    let pointing = saying(&format!("307 Temporary Redirect\r\nlocation: {asked}/"), "").await;
+    let broken = saying("500 Internal Server Error", "").await;
+    let busy = saying("429 Too Many Requests", "").await;
     for (address, reason) in [
         (of(&silent), "secrets_slow"),
         (away, "secrets_unavailable"),
@@ -305,16 +305,19 @@ async fn one_that_is_slow_or_away_or_points_elsewhere_is_no_answer() {
 }
 
 /// A server that says this to everything.
-async fn saying(answer: &str) -> String {
+pub(super) async fn saying(status: &str, body: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        body.len()
+    );
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = [0; 4096];
-            if stream.read(&mut request).await.is_ok() {
-                stream.write_all(answer.as_bytes()).await.ok();
-            }
+            stream.write_all(answer.as_bytes()).await.ok();
+            // Whoever closes with something left unread takes the answer back.
+            io::copy(&mut stream, &mut io::sink()).await.ok();
         }
     });
     address

@@ -148,11 +148,28 @@ impl Moto {
     /// Gives a user a policy, in place of the one before. Without one, it may do nothing but ask who
     /// it is.
     pub async fn allow(&self, user: &str, policy: &serde_json::Value) -> Result<()> {
+        self.put_policy("PutUserPolicy", "UserName", user, policy)
+            .await
+    }
+
+    /// The same for a role.
+    pub async fn allow_role(&self, role: &str, policy: &serde_json::Value) -> Result<()> {
+        self.put_policy("PutRolePolicy", "RoleName", role, policy)
+            .await
+    }
+
+    async fn put_policy(
+        &self,
+        action: &str,
+        kind: &str,
+        name: &str,
+        policy: &serde_json::Value,
+    ) -> Result<()> {
         self.check_signatures(false).await?;
         let policy = policy.to_string();
         let parameters = [
-            ("Action", "PutUserPolicy"),
-            ("UserName", user),
+            ("Action", action),
+            (kind, name),
             ("PolicyName", "tests"),
             ("PolicyDocument", &policy),
         ];

@@ -10,8 +10,8 @@
 )]
 
 use approzium_peers::{
-    Chromium, Jaeger, Method, Moto, Postgres, Process, Prometheus, Rule, Stop, capture, eventually,
-    peer,
+    Chromium, Jaeger, Method, Moto, OpenBao, Postgres, Process, Prometheus, Rule, Stop, capture,
+    eventually, peer,
 };
 use tokio_postgres::NoTls;
 
@@ -72,6 +72,29 @@ async fn postgres_15() {
 #[tokio::test]
 async fn postgres_18() {
     postgres(18).await;
+}
+
+#[tokio::test]
+async fn openbao_keeps_secrets_until_it_is_sealed() {
+    let bao = peer!(OpenBao::start());
+    bao.mount_kv("kept", 1).await.unwrap();
+    let secret = serde_json::json!({"password": "hunter2"});
+    bao.post("kept/one", &secret).await.unwrap();
+    let ask = async || {
+        let nothing = serde_json::Value::Null;
+        let asked = bao.ask(reqwest::Method::GET, "kept/one", &nothing);
+        asked.await.map(|answer| answer["data"].clone())
+    };
+    assert_eq!(ask().await.unwrap(), secret);
+    bao.seal().await.unwrap();
+    assert!(ask().await.unwrap_err().to_string().contains("sealed"));
+    bao.unseal().await.unwrap();
+    let kept = eventually(
+        "what was kept",
+        std::time::Duration::from_secs(10),
+        async || ask().await.ok(),
+    );
+    assert_eq!(kept.await, secret);
 }
 
 #[tokio::test]
