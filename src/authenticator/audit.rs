@@ -1,11 +1,23 @@
-//! One line for each decision, on the target `approzium::audit`.
+//! One line for each decision: in the log, on the target `approzium::audit`, or in a [`stream`] of
+//! its own.
 //!
 //! A decision is: a session is granted or not; a proof is given for a database or not; a login
 //! ended so or so. The reason is from a closed list. What a peer wrote is escaped.
 
-use std::net::SocketAddr;
+pub(super) mod stream;
 
-use super::{metrics::Metrics, secrets::Trouble, target::Target, token::Session};
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use serde::Serialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use self::stream::AuditLog;
+use super::{
+    metrics::Metrics,
+    secrets::{Method, Trouble},
+    target::Target,
+    token::Session,
+};
 use crate::identity::{Rejection, VerifiedIdentity};
 
 /// What was decided.
@@ -174,13 +186,23 @@ pub(crate) struct Audit {
     /// The request that verified the identity.
     pub(crate) session: Option<String>,
     pub(crate) target: Option<Target>,
+    /// What the database asked for.
+    pub(crate) method: Option<Method>,
     /// What the client says it runs on: not verified.
     pub(crate) attribution: Vec<(String, String)>,
+    /// Where the line goes, if not to the log.
+    log: Option<AuditLog>,
 }
 
 impl Audit {
-    pub(crate) fn new(call: &'static str, request_id: String, peer: SocketAddr) -> Self {
+    pub(crate) fn new(
+        log: Option<AuditLog>,
+        call: &'static str,
+        request_id: String,
+        peer: SocketAddr,
+    ) -> Self {
         Audit {
+            log,
             call,
             request_id,
             peer,
@@ -188,6 +210,7 @@ impl Audit {
             identity: None,
             session: None,
             target: None,
+            method: None,
             attribution: Vec::new(),
         }
     }
@@ -206,6 +229,60 @@ impl Audit {
         detail: Option<&str>,
     ) {
         metrics.decision(decision, reason);
+        let Some(log) = &self.log else {
+            return self.trace(decision, reason, detail, None);
+        };
+        if let Err(error) = log.write(&self.line(decision, reason, detail)) {
+            metrics.audit_write_failed();
+            self.trace(decision, reason, detail, Some(&error.to_string()));
+        }
+    }
+
+    fn line<'a>(&'a self, decision: Decision, reason: Reason, detail: Option<&'a str>) -> Line<'a> {
+        let identity = self.identity.as_ref();
+        let target = self.target.as_ref();
+        Line {
+            timestamp: OffsetDateTime::now_utc()
+                .format(&Rfc3339)
+                .unwrap_or_default(),
+            level: if reason.is_suspicious() {
+                "WARN"
+            } else {
+                "INFO"
+            },
+            target: "approzium::audit",
+            message: "decision",
+            request_id: &self.request_id,
+            call: self.call,
+            decision: decision.as_str(),
+            reason: reason.as_str(),
+            iam_arn: identity.map(|identity| identity.arn.as_str()),
+            user_id: identity.map(|identity| identity.user_id.as_str()),
+            session: self.session.as_deref(),
+            peer: self.peer,
+            dbhost: target.map(|target| target.host.as_str()),
+            dbport: target.map(|target| target.port),
+            dbuser: target.map(|target| target.user.as_str()),
+            dbname: target.map(|target| target.database.as_str()),
+            method: self.method.map(Method::as_str),
+            client: Some(self.client_version.as_str()).filter(|version| !version.is_empty()),
+            attribution: self
+                .attribution
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_str()))
+                .collect(),
+            detail,
+        }
+    }
+
+    /// The line in the log. One that could not be written elsewhere is an error.
+    fn trace(
+        &self,
+        decision: Decision,
+        reason: Reason,
+        detail: Option<&str>,
+        not_written: Option<&str>,
+    ) {
         let identity = self.identity.as_ref();
         let target = self.target.as_ref();
         // Empty fields are left out: `Option` records nothing when there is nothing.
@@ -227,19 +304,60 @@ impl Audit {
                     dbname = target.map(|target| ::tracing::field::debug(&target.database)),
                     client = (!self.client_version.is_empty())
                         .then(|| ::tracing::field::debug(&self.client_version)),
+                    method = self.method.map(Method::as_str),
                     attribution = (!self.attribution.is_empty())
                         .then(|| ::tracing::field::debug(&self.attribution)),
                     detail = detail.map(::tracing::field::debug),
+                    not_written,
                     "decision",
                 )
             };
         }
-        if reason.is_suspicious() {
+        if not_written.is_some() {
+            line!(error);
+        } else if reason.is_suspicious() {
             line!(warn);
         } else {
             line!(info);
         }
     }
+}
+
+/// The fields of the log's line, by the same names; what is not known is left out.
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    level: &'static str,
+    target: &'static str,
+    message: &'static str,
+    request_id: &'a str,
+    call: &'static str,
+    decision: &'static str,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iam_arn: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a str>,
+    peer: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dbhost: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dbport: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dbuser: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dbname: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<&'a str>,
+    /// Not verified.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    attribution: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
 }
 
 #[cfg(test)]

@@ -3,20 +3,28 @@
 mod original;
 mod reloads;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use prometheus_client::{
     encoding::{
         EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, MetricEncoder,
         NoLabelSet,
     },
-    metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    metrics::{
+        MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
+        info::Info,
+    },
     registry::Registry,
 };
 
 pub(crate) use self::reloads::{File, Reading};
 use self::{original::Original, reloads::Reloads};
-use super::audit::{Decision, Reason};
+use super::{
+    audit::{Decision, Reason},
+    readiness::Validity,
+    secrets::Method,
+};
 use crate::opentelemetry::otlp;
 
 /// As the exposition format wants to be announced.
@@ -85,12 +93,19 @@ label_values! {
     Ending { Ending::Ok => "ok", Ending::Denied => "denied", Ending::Failed => "failed" }
     CacheAnswer { CacheAnswer::Hit => "hit", CacheAnswer::Miss => "miss" }
     Decision { decision => decision.as_str() }
+    Method { method => method.as_str() }
     Reason { reason => reason.as_str() }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PhaseLabels {
     phase: Phase,
+    outcome: Ending,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabels {
+    method: Method,
     outcome: Ending,
 }
 
@@ -110,12 +125,16 @@ pub(crate) struct Metrics {
     registry: Registry,
     original: Original,
     phases: Family<PhaseLabels, Histogram, fn() -> Histogram>,
+    methods: Family<MethodLabels, Histogram, fn() -> Histogram>,
     decisions: Family<DecisionLabels, Counter>,
     cache: Family<CacheLabels, Counter>,
     refused_connections: Counter,
     throttled: Counter,
     streams: Gauge,
     reloads: Reloads,
+    ready: Gauge,
+    certificate: Certificate,
+    audit_write_failures: Counter,
 }
 
 impl Default for Metrics {
@@ -125,15 +144,44 @@ impl Default for Metrics {
         original.register(&mut registry);
         let phases: Family<_, _, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(BUCKETS));
+        let methods: Family<_, _, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(BUCKETS));
         let (decisions, cache) = (Family::default(), Family::default());
         let (refused_connections, throttled) = (Counter::default(), Counter::default());
-        let streams = Gauge::default();
+        let (streams, ready) = (Gauge::default(), Gauge::default());
         let reloads = Reloads::default();
         reloads.register(&mut registry);
+        let audit_write_failures = Counter::default();
+        let certificate = Certificate::default();
+        registry.register(
+            "approzium_certificate_expiry_timestamp_seconds",
+            "When the first certificate of the chain expires",
+            certificate.clone(),
+        );
+        registry.register(
+            "approzium_build",
+            "What runs",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
         registry.register(
             "approzium_phase_duration_seconds",
             "Time of a part of the work, by how it ended",
             phases.clone(),
+        );
+        registry.register(
+            "approzium_handshake_duration_seconds",
+            "Time of a handshake up to the proof, by what the database asked for",
+            methods.clone(),
+        );
+        registry.register(
+            "approzium_ready",
+            "Whether records can be had, the certificate is valid, and it is not draining",
+            ready.clone(),
+        );
+        registry.register(
+            "approzium_audit_write_failures",
+            "Audit lines that could not be written where they belong, and went to the log",
+            audit_write_failures.clone(),
         );
         registry.register(
             "approzium_decisions",
@@ -169,17 +217,31 @@ impl Default for Metrics {
             registry,
             original,
             phases,
+            methods,
             decisions,
             cache,
             refused_connections,
             throttled,
             streams,
             reloads,
+            ready,
+            certificate,
+            audit_write_failures,
         }
     }
 }
 
 impl Metrics {
+    /// The certificate in use, from now on.
+    pub(crate) fn certificate(&self, validity: Option<Validity>) {
+        self.certificate.0.store(Arc::new(validity));
+    }
+
+    /// Of the certificate in use; none in plaintext.
+    pub(crate) fn validity(&self) -> Option<Validity> {
+        **self.certificate.0.load()
+    }
+
     /// The text of `/v1/metrics/prometheus`.
     pub(crate) fn exposition(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
@@ -242,6 +304,23 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    /// A handshake ended. Which method it is, only a challenge says.
+    pub(crate) fn handshake(&self, method: Option<Method>, outcome: Ending, took: Duration) {
+        if let Some(method) = method {
+            self.methods
+                .get_or_create(&MethodLabels { method, outcome })
+                .observe(took.as_secs_f64());
+        }
+    }
+
+    pub(crate) fn ready(&self, is_ready: bool) {
+        self.ready.set(i64::from(is_ready));
+    }
+
+    pub(crate) fn audit_write_failed(&self) {
+        self.audit_write_failures.inc();
+    }
+
     pub(crate) fn decision(&self, decision: Decision, reason: Reason) {
         self.decisions
             .get_or_create(&DecisionLabels { decision, reason })
@@ -260,6 +339,23 @@ impl Metrics {
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// As a metric, its expiry; nothing in plaintext.
+#[derive(Clone, Debug, Default)]
+struct Certificate(Arc<ArcSwap<Option<Validity>>>);
+
+impl EncodeMetric for Certificate {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        match **self.0.load() {
+            Some((_, until)) => encoder.encode_gauge(&i64::try_from(until).unwrap_or(i64::MAX)),
+            None => Ok(()),
+        }
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
     }
 }
 
@@ -284,12 +380,15 @@ mod tests {
     #[test]
     fn keeps_the_originals_names_and_adds_labelled_ones() {
         let metrics = Metrics::default();
+        metrics.certificate(Some((1, 4_102_444_800)));
         metrics.request_began();
         metrics.sts(Ending::Ok, Duration::from_millis(7));
         metrics.authorization(Ending::Denied, Duration::from_millis(1));
         metrics.decision(Decision::Denied, Reason::NoRecord);
         metrics.cache(CacheAnswer::Miss);
         metrics.request_ended(Phase::Handshake, Ending::Denied, Duration::from_millis(9));
+        metrics.handshake(Some(Method::Md5), Ending::Ok, Duration::from_millis(2));
+        metrics.handshake(None, Ending::Failed, Duration::from_millis(2));
         metrics.stream_ended();
         let text = metrics.exposition().unwrap();
         for line in [
@@ -301,6 +400,13 @@ mod tests {
             "approzium_decisions_total{decision=\"denied\",reason=\"no_record\"} 1",
             "approzium_key_cache_lookups_total{result=\"miss\"} 1",
             "approzium_phase_duration_seconds_count{phase=\"sts\",outcome=\"ok\"} 1",
+            "approzium_handshake_duration_seconds_count{method=\"md5\",outcome=\"ok\"} 1",
+            "approzium_certificate_expiry_timestamp_seconds 4102444800",
+            concat!(
+                "approzium_build_info{version=\"",
+                env!("CARGO_PKG_VERSION"),
+                "\"} 1"
+            ),
             "approzium_streams 0",
             "# EOF",
         ] {

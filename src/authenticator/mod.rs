@@ -26,6 +26,7 @@ pub mod config;
 #[cfg(feature = "dev")]
 #[cfg_attr(docsrs, doc(cfg(feature = "dev")))]
 pub mod dev;
+mod endpoints;
 mod hardening;
 mod http;
 mod keys;
@@ -33,6 +34,7 @@ mod limits;
 mod listener;
 mod logging;
 mod metrics;
+mod readiness;
 mod reload;
 mod secrets;
 pub mod serve;
@@ -42,6 +44,7 @@ mod target;
 mod tls;
 mod token;
 
+pub use audit::stream::AuditLog;
 pub use hardening::harden;
 pub use limits::Limits;
 #[cfg(feature = "kubernetes")]

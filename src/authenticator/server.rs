@@ -4,17 +4,18 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tonic_health::ServingStatus;
 
 use super::{
+    audit::stream::AuditLog,
     authorization::Authorizer,
-    http,
+    endpoints::{serve_grpc, serve_http},
     keys::KeyStore,
     limits::{Gate, Limits, Rate},
-    listener::{Acceptor, GrpcListener, HttpListener, MAX_STREAMS},
+    listener::Acceptor,
     metrics::Metrics,
+    readiness::Readiness,
     secrets::SecretsManager,
-    service::{MAX_MESSAGE_SIZE, Service, Shared},
+    service::{Service, Shared},
     tls::{LiveTls, ServerTls},
     token::{MAX_SESSION_LIFETIME, SessionKeys, Tokens},
 };
@@ -22,14 +23,7 @@ use crate::{
     Error, Result,
     error::printable,
     identity::aws::{Audiences, Skew, Verifier, is_audience},
-    proto::v2::authenticator_server::AuthenticatorServer,
 };
-
-/// The service as gRPC's health protocol knows it; the empty name stands for the whole server.
-const SERVICE: &str = "approzium.v2.Authenticator";
-
-const MAX_HEADERS: u32 = 16 << 10;
-const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// An Authenticator within this process.
 ///
@@ -72,6 +66,7 @@ impl Authenticator {
             session_lifetime: MAX_SESSION_LIFETIME,
             limits: Limits::default(),
             drain_timeout: Duration::from_secs(20),
+            audit_log: None,
         }
     }
 }
@@ -90,6 +85,7 @@ pub struct AuthenticatorBuilder {
     session_lifetime: Duration,
     limits: Limits,
     drain_timeout: Duration,
+    audit_log: Option<AuditLog>,
 }
 
 impl AuthenticatorBuilder {
@@ -172,6 +168,12 @@ impl AuthenticatorBuilder {
         self
     }
 
+    /// Where audit lines go. Default: to the log, on the target `approzium::audit`.
+    pub fn audit_log(mut self, log: impl Into<Option<AuditLog>>) -> Self {
+        self.audit_log = log.into();
+        self
+    }
+
     /// Starts it. It runs on tasks of its own until it is shut down or dropped.
     ///
     /// # Errors
@@ -205,6 +207,11 @@ impl AuthenticatorBuilder {
             let detail = printable(&unavailable.to_string());
             ::tracing::warn!(trouble = ?unavailable.trouble, ?detail, "no records can be had yet");
         }
+        let readiness = Arc::new(Readiness::new(
+            secrets.clone(),
+            metrics.clone(),
+            acceptor.drain.clone(),
+        ));
         let service = Service(Arc::new(Shared {
             verifier: self.verifier.ok_or_else(|| missing("a verifier"))?,
             audiences,
@@ -220,6 +227,7 @@ impl AuthenticatorBuilder {
             md5_answers: Rate::new(u32::MAX, limits.md5_per_second_per_principal),
             handshakes: Rate::new(u32::MAX, limits.handshakes_per_second_per_principal),
             metrics: metrics.clone(),
+            audit_log: self.audit_log,
             limits,
         }));
 
@@ -230,10 +238,16 @@ impl AuthenticatorBuilder {
         };
         let grpc_addr = local(&grpc)?;
         let http_addr = http.as_ref().map(local).transpose()?;
-        let mut servers = vec![serve_grpc(acceptor.speaking(&[b"h2"]), grpc, service).await];
+        let grpc = serve_grpc(
+            acceptor.speaking(&[b"h2"]),
+            grpc,
+            service,
+            readiness.clone(),
+        );
+        let mut servers = vec![grpc.await];
         if let (Some(listener), Some(address)) = (http, http_addr) {
             let acceptor = acceptor.speaking(&[b"h2", b"http/1.1"]);
-            servers.push(serve_http(acceptor, listener, address, metrics));
+            servers.push(serve_http(acceptor, listener, address, metrics, readiness));
         }
         until_started.disarm();
         Ok(Running {
@@ -351,58 +365,4 @@ fn local(listener: &TcpListener) -> Result<SocketAddr> {
     listener
         .local_addr()
         .map_err(|error| Error::configuration("no local address").with_source(error))
-}
-
-async fn serve_grpc(acceptor: Acceptor, listener: TcpListener, service: Service) -> JoinHandle<()> {
-    let (health, health_service) = tonic_health::server::health_reporter();
-    let health_service = health_service.max_decoding_message_size(MAX_MESSAGE_SIZE);
-    health
-        .set_service_status(SERVICE, ServingStatus::Serving)
-        .await;
-    let service = AuthenticatorServer::new(service)
-        .max_decoding_message_size(MAX_MESSAGE_SIZE)
-        .max_encoding_message_size(MAX_MESSAGE_SIZE);
-    let drain = acceptor.drain.clone();
-    let draining = async move {
-        drain.cancelled().await;
-        for name in ["", SERVICE] {
-            health
-                .set_service_status(name, ServingStatus::NotServing)
-                .await;
-        }
-    };
-    let server = tonic::transport::Server::builder()
-        .max_concurrent_streams(MAX_STREAMS)
-        .http2_max_header_list_size(MAX_HEADERS)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE))
-        .add_service(service)
-        .add_service(health_service)
-        .serve_with_incoming_shutdown(GrpcListener(acceptor.listen(listener)), draining);
-    tokio::spawn(async move {
-        if let Err(error) = server.await {
-            ::tracing::error!(error = ?printable(&error.to_string()), "the gRPC server ended");
-        }
-    })
-}
-
-fn serve_http(
-    acceptor: Acceptor,
-    listener: TcpListener,
-    address: SocketAddr,
-    metrics: Arc<Metrics>,
-) -> JoinHandle<()> {
-    let drain = acceptor.drain.clone();
-    let router = http::router(metrics, drain.clone());
-    let listener = HttpListener {
-        accepted: acceptor.listen(listener),
-        address,
-    };
-    tokio::spawn(async move {
-        let server = axum::serve(listener, router)
-            .with_graceful_shutdown(async move { drain.cancelled().await });
-        if let Err(error) = server.await {
-            ::tracing::error!(%error, "the HTTP server ended");
-        }
-    })
 }

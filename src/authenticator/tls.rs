@@ -227,6 +227,7 @@ impl LiveTls {
         metrics: Arc<Metrics>,
         end: CancellationToken,
     ) -> Result<Self> {
+        metrics.certificate(tls.validity());
         let live = LiveTls(Arc::new(ArcSwap::from_pointee(tls.config()?)));
         if let Some(files) = tls.files.clone() {
             let watched = Watched::new(files.paths());
@@ -240,6 +241,7 @@ impl LiveTls {
                         // A session that is resumed would be one of the old authorities: the new
                         // configuration remembers none.
                         config.store(Arc::new(tls.config()?));
+                        metrics.certificate(tls.validity());
                         *in_use = tls;
                     }
                     Ok(changed)

@@ -10,5 +10,6 @@ mod policies;
 pub(crate) mod process;
 mod reloads;
 mod secret;
+mod seeing;
 mod sessions;
 mod traces;

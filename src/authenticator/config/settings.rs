@@ -53,6 +53,8 @@ settings! {
             "error, warn, info, debug, trace, or directives such as info,h2=warn [default: info]"
         "log_format" "APPROZIUM_LOG_FORMAT" Value
             "text or json [default: text]"
+        "audit_log_path" "APPROZIUM_AUDIT_LOG_PATH" Value
+            "File for audit lines, JSON; - is standard output [default: they are in the log]"
     }
     "tls" {
         "disable_tls" "APPROZIUM_DISABLE_TLS" Switch

@@ -21,7 +21,7 @@ use super::{Asked, common, until_asked};
 use crate::{
     Error, Result,
     authenticator::{
-        LocalSecrets, Running, ServerTls,
+        AuditLog, LocalSecrets, Running, ServerTls,
         config::{Config, Manager},
         dev::DevSts,
     },
@@ -66,7 +66,11 @@ const EXAMPLE_RECORDS: &str = "\
 #   iam_arns: [\"arn:aws:iam::000000000000:role/checkout\"]
 ";
 
-pub(super) async fn serve(config: &Config, asked: Asked) -> Result<()> {
+pub(super) async fn serve(
+    config: &Config,
+    audit_log: Option<AuditLog>,
+    asked: Asked,
+) -> Result<()> {
     refuse_production(config)?;
     let folder = Folder::make(config)?;
     let sts = stand_in().await?;
@@ -82,6 +86,7 @@ pub(super) async fn serve(config: &Config, asked: Asked) -> Result<()> {
     let running = common(config)
         .await?
         .tls(tls)
+        .audit_log(audit_log)
         .verifier(sts.verifier())
         .secrets(self::records(&records)?)
         .start()

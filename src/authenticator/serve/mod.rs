@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use super::config::Arguments;
 use super::{
-    Authenticator, AuthenticatorBuilder, Running, ServerTls, SessionKeys, config::Config,
+    AuditLog, Authenticator, AuthenticatorBuilder, Running, ServerTls, SessionKeys, config::Config,
     hardening, logging,
 };
 use crate::{
@@ -58,13 +58,18 @@ async fn serve(config: &Config) -> Result<()> {
     let telemetry = telemetry::start().await?;
     // First of all, so that no signal is lost that comes while the servers start.
     let asked = Asked::listen()?;
+    let audit_log = audit_log(config)?;
     if config.dev {
         #[cfg(feature = "dev")]
-        dev::serve(config, asked).await?;
+        dev::serve(config, audit_log, asked).await?;
         #[cfg(not(feature = "dev"))]
         return Err(no_dev(config));
     } else {
-        let running = production(config).await?.start().await?;
+        let running = production(config)
+            .await?
+            .audit_log(audit_log)
+            .start()
+            .await?;
         until_asked(running, asked).await;
     }
     telemetry.shutdown().await;
@@ -91,6 +96,24 @@ async fn production(config: &Config) -> Result<AuthenticatorBuilder> {
         builder = builder.session_keys(keys);
     }
     Ok(builder)
+}
+
+/// The audit lines' own stream, opened anew on SIGHUP.
+fn audit_log(config: &Config) -> Result<Option<AuditLog>> {
+    let Some(path) = &config.audit_log_path else {
+        return Ok(None);
+    };
+    let log = AuditLog::open(path)?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    let reopened = log.clone();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            if let Err(error) = reopened.reopen() {
+                ::tracing::error!(%error, "the audit log stays where it was");
+            }
+        }
+    });
+    Ok(Some(log))
 }
 
 fn verifier(config: &Config) -> StsVerifierBuilder {
@@ -189,9 +212,6 @@ struct Asked {
 
 impl Asked {
     fn listen() -> Result<Self> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| Error::configuration("no signals").with_source(error))
-        };
         Ok(Asked {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
@@ -204,4 +224,8 @@ impl Asked {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal> {
+    signal(kind).map_err(|error| Error::configuration("no signals").with_source(error))
 }

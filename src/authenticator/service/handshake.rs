@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Call,
-    mechanism::{check_pins, choose, client_first_messages},
+    mechanism::{check_pins, choose, client_first_messages, method},
     refusal::Refusal,
 };
 use crate::{
@@ -46,6 +46,7 @@ pub(super) async fn run(mut call: HandshakeCall) {
     match call.answer().await {
         Ok(answered) => {
             metrics.request_ended(Phase::Handshake, Ending::Ok, began.elapsed());
+            metrics.handshake(call.audit.method, Ending::Ok, began.elapsed());
             call.audit.decide(
                 &metrics,
                 Decision::Allowed,
@@ -59,6 +60,7 @@ pub(super) async fn run(mut call: HandshakeCall) {
         Err(refusal) => {
             call.refuse(&refusal).await;
             metrics.request_ended(Phase::Handshake, refusal.ending(), began.elapsed());
+            metrics.handshake(call.audit.method, refusal.ending(), began.elapsed());
             call.span.fail(refusal.reason().as_str());
         }
     }
@@ -186,6 +188,7 @@ impl HandshakeCall {
             )
         })?;
         let (mechanism, channel_binding) = choose(&record.policy, offer)?;
+        self.audit.method = Some(method(mechanism));
         let limits = &self.shared.limits;
         let bounds = Limits {
             iterations: limits.min_iterations..=limits.max_iterations,
@@ -254,6 +257,7 @@ impl HandshakeCall {
         session: Session,
         record: Arc<Record>,
     ) -> Result<Answered, Refusal> {
+        self.audit.method = Some(Method::Md5);
         let authorizer = &self.shared.authorizer;
         let record = authorizer.still(&session.identity, &record.key).await?;
         let allowed = record.policy.methods.contains(&Method::Md5);

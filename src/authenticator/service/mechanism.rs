@@ -75,10 +75,15 @@ pub(super) fn client_first_messages(
 }
 
 fn allows(policy: &Policy, mechanism: Mechanism) -> bool {
-    policy.methods.contains(&match mechanism {
+    policy.methods.contains(&method(mechanism))
+}
+
+/// As records call it.
+pub(super) fn method(mechanism: Mechanism) -> Method {
+    match mechanism {
         Mechanism::ScramSha256 => Method::ScramSha256,
         Mechanism::ScramSha256Plus => Method::ScramSha256Plus,
-    })
+    }
 }
 
 fn pin(pinned: &[Vec<u8>], seen: Option<Vec<u8>>) -> Result<Vec<u8>, Refusal> {

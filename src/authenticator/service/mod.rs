@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use self::refusal::Refusal;
 use super::{
-    audit::{Audit, Reason},
+    audit::{Audit, Reason, stream::AuditLog},
     authorization::Authorizer,
     keys::KeyStore,
     limits::{Gate, Limits, Rate},
@@ -64,6 +64,7 @@ pub(crate) struct Shared {
     /// Logins begun.
     pub(crate) handshakes: Rate<Principal>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) audit_log: Option<AuditLog>,
 }
 
 /// The service.
@@ -132,7 +133,12 @@ impl<Q, A> Call<Q, A> {
         }
         let call = Call {
             shared: service.0.clone(),
-            audit: Audit::new(method, request_id, peer.address),
+            audit: Audit::new(
+                service.0.audit_log.clone(),
+                method,
+                request_id,
+                peer.address,
+            ),
             peer,
             inbound: request.into_inner(),
             outbound,

@@ -110,6 +110,11 @@ impl Process {
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
     }
 
+    pub(crate) fn hang_up(&self) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::HUP).unwrap();
+    }
+
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }

@@ -1,0 +1,245 @@
+//! The audit log as a stream of its own: JSON lines, in a file or on standard output.
+//!
+//! A line is written before its request goes on, by one `write`: nothing waits in a buffer that a
+//! crash would lose.
+
+use std::{
+    fmt,
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::{
+        fd::AsFd,
+        unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
+
+use crate::{Error, Result};
+
+/// Where audit lines go instead of the log.
+///
+/// The file is opened for appending, with mode 0600 if it is made here. Whoever moves or removes it
+/// finds the next line in a new one of the old name, so nothing has to be told to a log's rotation;
+/// [`reopen`](Self::reopen) does the same without waiting for a line.
+///
+/// A line that cannot be written, because the disk is full or the reader is gone, goes to the log
+/// as an error with all its fields, and is counted (`approzium_audit_write_failures_total`).
+#[derive(Clone)]
+pub struct AuditLog(Arc<Mutex<Stream>>);
+
+struct Stream {
+    /// None: standard output.
+    path: Option<PathBuf>,
+    file: File,
+    /// A line was cut off by an error: the next one begins on a line of its own.
+    torn: bool,
+}
+
+impl AuditLog {
+    /// Appends to a file, or writes to standard output where the path is `-`.
+    ///
+    /// # Errors
+    /// The file cannot be opened for appending, or is a pipe, which would wait for its reader.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let path = (path != Path::new("-")).then_some(path);
+        let file = match &path {
+            Some(path) => append(path).map_err(|error| {
+                Error::configuration(format!("audit_log_path: {}: {error}", path.display()))
+            })?,
+            None => standard_output().map_err(|error| {
+                Error::configuration("audit_log_path: standard output").with_source(error)
+            })?,
+        };
+        let stream = Stream {
+            path,
+            file,
+            torn: false,
+        };
+        Ok(AuditLog(Arc::new(Mutex::new(stream))))
+    }
+
+    /// Opens the file anew, if there is one. What is open stays so where that fails.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn reopen(&self) -> Result<()> {
+        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        stream.reopen().map_err(|error| {
+            Error::configuration("audit_log_path: it cannot be opened again").with_source(error)
+        })
+    }
+
+    /// Writes one line.
+    pub(super) fn write(&self, line: &impl Serialize) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(512);
+        line.serialize(&mut Serializer::with_formatter(&mut bytes, Ascii))?;
+        bytes.push(b'\n');
+        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if stream.was_moved() {
+            stream.reopen()?;
+        }
+        stream.append(bytes)
+    }
+}
+
+impl Stream {
+    fn was_moved(&self) -> bool {
+        let Some(path) = &self.path else { return false };
+        let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        match (
+            fs::metadata(path).map(place),
+            self.file.metadata().map(place),
+        ) {
+            (Ok(named), Ok(open)) => named != open,
+            _ => true,
+        }
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        if let Some(path) = &self.path {
+            self.file = append(path)?;
+            self.torn = false;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, mut bytes: Vec<u8>) -> io::Result<()> {
+        if self.torn {
+            bytes.insert(0, b'\n');
+        }
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            match self.file.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    self.torn = true;
+                    rest = rest.get(written..).unwrap_or_default();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.torn = false;
+        Ok(())
+    }
+}
+
+/// As it is, without the buffer of [`io::stdout`]: what that cannot write it would write later.
+fn standard_output() -> io::Result<File> {
+    io::stdout().as_fd().try_clone_to_owned().map(File::from)
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    // To open a pipe is to wait for its other end.
+    if fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+        return Err(io::Error::other("it is a pipe"));
+    }
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).open(path)
+}
+
+/// JSON in ASCII alone: nothing that a peer wrote ends a line or moves a terminal's cursor, and
+/// nothing of it is lost.
+struct Ascii;
+
+impl Formatter for Ascii {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        for one in fragment.chars() {
+            if matches!(one, ' '..='~') {
+                write!(writer, "{one}")?;
+            } else {
+                for unit in one.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for AuditLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditLog").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn lines(path: &Path) -> Vec<String> {
+        let text = fs::read_to_string(path).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_file_of_its_owners_alone_is_followed_where_it_is_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let log = AuditLog::open(&path).unwrap();
+        log.write(&"one").unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+
+        let moved = folder.path().join("audit.jsonl.1");
+        fs::rename(&path, &moved).unwrap();
+        log.write(&"two").unwrap();
+        assert_eq!(
+            (lines(&moved), lines(&path)),
+            (vec!["one".into()], vec!["two".into()])
+        );
+
+        fs::remove_file(&path).unwrap();
+        log.reopen().unwrap();
+        assert!(lines(&path).is_empty());
+    }
+
+    #[test]
+    fn whatever_a_peer_wrote_is_one_line_of_ascii() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let log = AuditLog::open(&path).unwrap();
+        let hostile = "\r\n\u{1b}[2J\u{9b}\u{7f}\u{2028}\u{202e}\"\\\u{1f600}".repeat(100);
+        log.write(&hostile).unwrap();
+        let text = fs::read(&path).unwrap();
+        assert!(text.is_ascii());
+        assert_eq!(
+            text.iter().filter(|byte| byte.is_ascii_control()).count(),
+            1
+        );
+        assert_eq!(lines(&path), [hostile]);
+    }
+
+    #[test]
+    fn a_full_disk_and_a_folder_that_is_gone_are_errors() {
+        let full = AuditLog::open("/dev/full").unwrap();
+        assert_eq!(
+            full.write(&"lost").unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs").join("audit.jsonl");
+        let error = AuditLog::open(&path).unwrap_err().to_string();
+        assert!(error.contains("audit_log_path"), "{error}");
+        fs::create_dir(folder.path().join("logs")).unwrap();
+        let log = AuditLog::open(&path).unwrap();
+        fs::remove_dir_all(folder.path().join("logs")).unwrap();
+        assert!(log.write(&"lost").is_err());
+        fs::create_dir(folder.path().join("logs")).unwrap();
+        log.write(&"kept").unwrap();
+        assert_eq!(lines(&path), ["kept"]);
+    }
+}

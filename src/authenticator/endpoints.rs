@@ -1,0 +1,97 @@
+//! The two endpoints at work: gRPC for applications, HTTP for operators.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, task::JoinHandle};
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use super::{
+    http,
+    listener::{Acceptor, GrpcListener, HttpListener, MAX_STREAMS},
+    metrics::Metrics,
+    readiness::Readiness,
+    service::{MAX_MESSAGE_SIZE, Service},
+};
+use crate::{error::printable, proto::v2::authenticator_server::AuthenticatorServer};
+
+/// The service as gRPC's health protocol knows it; the empty name stands for the whole server.
+const SERVICE: &str = "approzium.v2.Authenticator";
+
+const MAX_HEADERS: u32 = 16 << 10;
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// How often gRPC's health is made what readiness is.
+const LOOK: Duration = Duration::from_secs(2);
+
+pub(super) async fn serve_grpc(
+    acceptor: Acceptor,
+    listener: TcpListener,
+    service: Service,
+    readiness: Arc<Readiness>,
+) -> JoinHandle<()> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let health_service = health_service.max_decoding_message_size(MAX_MESSAGE_SIZE);
+    let is_ready = readiness.state().await.is_ready();
+    report(&health, is_ready).await;
+    let service = AuthenticatorServer::new(service)
+        .max_decoding_message_size(MAX_MESSAGE_SIZE)
+        .max_encoding_message_size(MAX_MESSAGE_SIZE);
+    let drain = acceptor.drain.clone();
+    let draining = async move {
+        drain.run_until_cancelled(follow(&health, &readiness)).await;
+        report(&health, false).await;
+    };
+    let server = tonic::transport::Server::builder()
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_max_header_list_size(MAX_HEADERS)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .add_service(service)
+        .add_service(health_service)
+        .serve_with_incoming_shutdown(GrpcListener(acceptor.listen(listener)), draining);
+    tokio::spawn(async move {
+        if let Err(error) = server.await {
+            ::tracing::error!(error = ?printable(&error.to_string()), "the gRPC server ended");
+        }
+    })
+}
+
+async fn follow(health: &HealthReporter, readiness: &Readiness) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        report(health, readiness.state().await.is_ready()).await;
+    }
+}
+
+async fn report(health: &HealthReporter, is_ready: bool) {
+    let status = if is_ready {
+        ServingStatus::Serving
+    } else {
+        ServingStatus::NotServing
+    };
+    for name in ["", SERVICE] {
+        health.set_service_status(name, status).await;
+    }
+}
+
+pub(super) fn serve_http(
+    acceptor: Acceptor,
+    listener: TcpListener,
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+) -> JoinHandle<()> {
+    let drain = acceptor.drain.clone();
+    let router = http::router(metrics, readiness);
+    let listener = HttpListener {
+        accepted: acceptor.listen(listener),
+        address,
+    };
+    tokio::spawn(async move {
+        let server = axum::serve(listener, router)
+            .with_graceful_shutdown(async move { drain.cancelled().await });
+        if let Err(error) = server.await {
+            ::tracing::error!(%error, "the HTTP server ended");
+        }
+    })
+}
