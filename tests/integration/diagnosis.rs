@@ -18,7 +18,7 @@ use approzium_peers::{
 use aws_credential_types::provider::SharedCredentialsProvider;
 use serde_json::Value;
 
-use crate::authenticator::process::write_private;
+use crate::{NO_SUCH_HOST, authenticator::process::write_private};
 
 const PASSWORD: &str = "canary-correct-horse";
 const SOON: Duration = Duration::from_secs(20);
@@ -54,7 +54,7 @@ impl World {
             record(database.host(), port, "app", PASSWORD),
             record(database.host(), port, "rotated", "canary-of-yesterday"),
             record("127.0.0.1", nothing, "app", PASSWORD),
-            record("no.such.host.invalid", port, "app", PASSWORD),
+            record(NO_SUCH_HOST, port, "app", PASSWORD),
         ];
         let program = Path::new(env!("CARGO_BIN_EXE_approzium"));
         let authenticator = Authenticator::start(program, &records, None).await?;
@@ -264,9 +264,9 @@ async fn each_hop_to_the_database_is_named_when_it_fails() {
     let port = world.database.port();
     let check = |string: &str| world.json(world.command(&["--database", string]));
 
-    let found = check(&world.string_at("no.such.host.invalid", port, "app"));
+    let found = check(&world.string_at(NO_SUCH_HOST, port, "app"));
     let not_tried = ["database-dial", "database-tls", "login"];
-    assert_failed(&found, "database-name", "no.such.host.invalid", &not_tried);
+    assert_failed(&found, "database-name", NO_SUCH_HOST, &not_tried);
 
     let found = check(&world.string_at("127.0.0.1", world.nothing, "app"));
     let not_tried = ["database-tls", "login"];

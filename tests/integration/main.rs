@@ -27,3 +27,8 @@ mod rejections;
 mod secrets;
 mod thread;
 mod tracing;
+
+/// A name that nobody has, and no name server is asked for: a label has at most 63 bytes (RFC 1035,
+/// 2.3.4), and this one's first has 64.
+pub(crate) const NO_SUCH_HOST: &str =
+    "no-such-host-no-such-host-no-such-host-no-such-host-no-such-host.invalid";

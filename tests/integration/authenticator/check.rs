@@ -12,6 +12,7 @@ use approzium_peers::{
 };
 
 use super::process::{PASSWORD, command, failing, record, write_private};
+use crate::NO_SUCH_HOST;
 
 struct Files(tempfile::TempDir);
 
@@ -156,7 +157,7 @@ fn what_is_not_good_is_named_beside_what_is() {
             "audience",
         ),
         (
-            &[cert, key, records, "--host=no.such.host.invalid"],
+            &[cert, key, records, &format!("--host={NO_SUCH_HOST}")],
             "addresses",
             "host",
         ),

@@ -5,6 +5,7 @@ use std::path::Path;
 use approzium_peers::certificates::{Authority, Signature};
 
 use super::process::{PASSWORD, command, failing, record, write_private};
+use crate::NO_SUCH_HOST;
 
 /// A folder with one good and some bad files of each kind.
 fn files(folder: &Path) {
@@ -188,7 +189,7 @@ fn every_mistake_ends_the_process_and_names_the_key() {
             &["disable_tls", "loopback"],
         ),
         (
-            &[good, "--disable-tls", "--host=no.such.host.invalid"],
+            &[good, "--disable-tls", &format!("--host={NO_SUCH_HOST}")],
             &[],
             &["host"],
         ),
