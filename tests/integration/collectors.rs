@@ -4,7 +4,7 @@
 mod collector;
 mod workload;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use approzium::opentelemetry::otlp::{Pipeline, pipeline};
 use approzium_peers::{eventually, free_port};
@@ -117,8 +117,12 @@ async fn a_slow_collector_gets_what_was_kept_and_the_rest_is_counted() {
     assert!(collector.answered() >= pipeline.exported_spans());
 
     meters.force_flush().unwrap();
-    let counted = counters(&metrics, "otel.sdk.processor.span.processed", "queue_full");
-    assert!(counted.contains(&overflowed), "{overflowed}: {counted:?}");
+    let (dropped, counted) = (pipeline.dropped_spans(), counted_as_lost(&metrics));
+    let lost: Vec<_> = counted
+        .values()
+        .map(|by_reason| by_reason.values().sum::<u64>())
+        .collect();
+    assert!(lost.contains(&dropped), "{dropped}: {counted:?}");
     let shut_down = pipeline.shutdown(PATIENCE).await;
     shut_down.unwrap();
 }
@@ -141,26 +145,32 @@ async fn pipeline_to(endpoint: &str) -> Pipeline {
     pipeline
 }
 
-/// The values of a counter with that `error.type`, one for each pipeline of this process.
-fn counters(exporter: &InMemoryMetricExporter, name: &str, error_type: &str) -> Vec<u64> {
+/// Spans by the number of their pipeline in this process and by `error.type`.
+fn counted_as_lost(exporter: &InMemoryMetricExporter) -> BTreeMap<String, BTreeMap<String, u64>> {
     let finished = exporter.get_finished_metrics().unwrap();
-    let Some(last) = finished.last() else {
-        return Vec::new();
-    };
-    let mut values = Vec::new();
+    let last = finished.last().expect("metrics");
     let metrics = last.scope_metrics().flat_map(|scope| scope.metrics());
-    for metric in metrics.filter(|metric| metric.name() == name) {
+    let mut lost = BTreeMap::<_, BTreeMap<_, _>>::new();
+    for metric in metrics.filter(|metric| metric.name().starts_with("otel.sdk.")) {
         let AggregatedMetrics::U64(MetricData::Sum(sum)) = metric.data() else {
             panic!("{metric:?}");
         };
         for point in sum.data_points() {
-            let mut attributes = point.attributes();
-            if attributes
-                .any(|one| one.key.as_str() == "error.type" && one.value.as_str() == error_type)
-            {
-                values.push(point.value());
+            let attribute = |key: &str| {
+                let mut attributes = point.attributes();
+                let found = attributes.find(|one| one.key.as_str() == key)?;
+                Some(found.value.as_str().into_owned())
+            };
+            let component = attribute("otel.component.name").expect("a component");
+            let (_, pipeline) = component.rsplit_once('/').expect("a number");
+            if let Some(reason) = attribute("error.type") {
+                *lost
+                    .entry(pipeline.to_owned())
+                    .or_default()
+                    .entry(reason)
+                    .or_default() += point.value();
             }
         }
     }
-    values
+    lost
 }
