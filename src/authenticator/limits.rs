@@ -239,7 +239,7 @@ impl<K: Hash + Eq> OncePer<K> {
 }
 
 /// Counters stay right when a thread panics between two of them.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

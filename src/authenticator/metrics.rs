@@ -2,6 +2,7 @@
 
 mod original;
 mod reloads;
+mod sts;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -19,7 +20,7 @@ use prometheus_client::{
 };
 
 pub(crate) use self::reloads::{File, Reading};
-use self::{original::Original, reloads::Reloads};
+use self::{original::Original, reloads::Reloads, sts::Sts};
 use super::{
     audit::{Decision, Reason},
     readiness::Validity,
@@ -129,7 +130,7 @@ pub(crate) struct Metrics {
     decisions: Family<DecisionLabels, Counter>,
     cache: Family<CacheLabels, Counter>,
     refused_connections: Counter,
-    throttled: Counter,
+    sts: Sts,
     streams: Gauge,
     reloads: Reloads,
     ready: Gauge,
@@ -147,10 +148,12 @@ impl Default for Metrics {
         let methods: Family<_, _, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(BUCKETS));
         let (decisions, cache) = (Family::default(), Family::default());
-        let (refused_connections, throttled) = (Counter::default(), Counter::default());
+        let refused_connections = Counter::default();
         let (streams, ready) = (Gauge::default(), Gauge::default());
         let reloads = Reloads::default();
         reloads.register(&mut registry);
+        let sts = Sts::default();
+        sts.register(&mut registry);
         let audit_write_failures = Counter::default();
         let certificate = Certificate::default();
         registry.register(
@@ -199,11 +202,6 @@ impl Default for Metrics {
             refused_connections.clone(),
         );
         registry.register(
-            "approzium_sts_throttled",
-            "Calls that STS, or the bound on calls to it, refused for their number",
-            throttled.clone(),
-        );
-        registry.register(
             "approzium_streams",
             "Sessions and handshakes under way",
             streams.clone(),
@@ -221,7 +219,7 @@ impl Default for Metrics {
             decisions,
             cache,
             refused_connections,
-            throttled,
+            sts,
             streams,
             reloads,
             ready,
@@ -267,19 +265,6 @@ impl Metrics {
     /// Nothing of the call is left, a login's outcome included.
     pub(crate) fn stream_ended(&self) {
         self.streams.dec();
-    }
-
-    pub(crate) fn sts(&self, ending: Ending, took: Duration) {
-        self.original.identity_verification_attempts.increment();
-        if ending != Ending::Ok {
-            self.original.identity_verification_failures.increment();
-        }
-        self.original.aws_request_milliseconds.set(took);
-        self.phase(Phase::Sts, ending, took);
-    }
-
-    pub(crate) fn sts_throttled(&self) {
-        self.throttled.inc();
     }
 
     /// A record was looked up, and an identity compared with it.

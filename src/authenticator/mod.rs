@@ -40,6 +40,7 @@ mod secrets;
 pub mod serve;
 mod server;
 mod service;
+mod sts;
 mod target;
 mod tls;
 mod token;

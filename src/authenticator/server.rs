@@ -16,6 +16,7 @@ use super::{
     readiness::Readiness,
     secrets::SecretsManager,
     service::{Service, Shared},
+    sts::StsCalls,
     tls::{LiveTls, ServerTls},
     token::{MAX_SESSION_LIFETIME, SessionKeys, Tokens},
 };
@@ -220,10 +221,7 @@ impl AuthenticatorBuilder {
             authorizer: Authorizer::new(secrets, metrics.clone()),
             keys: KeyStore::new(limits.derivations_per_principal, metrics.clone())?,
             sessions: Gate::new(limits.unauthenticated, limits.unauthenticated_per_address),
-            sts_calls: Rate::new(
-                limits.sts_calls_per_second,
-                limits.sts_calls_per_second_per_address,
-            ),
+            sts_calls: StsCalls::new(&limits, metrics.clone()),
             md5_answers: Rate::new(u32::MAX, limits.md5_per_second_per_principal),
             handshakes: Rate::new(u32::MAX, limits.handshakes_per_second_per_principal),
             metrics: metrics.clone(),

@@ -32,6 +32,8 @@ pub enum Rejection {
     Throttled,
     /// STS could not be reached, timed out, or said that it cannot serve now.
     Unavailable(String),
+    /// STS has not answered for a while, and was not asked.
+    CircuitOpen,
     /// STS answered with something that is not an answer to the question; what was wrong with it.
     UnexpectedAnswer(&'static str),
 }
@@ -51,12 +53,13 @@ impl Rejection {
             Rejection::Account => "account_refused",
             Rejection::Throttled => "sts_throttled",
             Rejection::Unavailable(_) => "sts_unavailable",
+            Rejection::CircuitOpen => "sts_circuit_open",
             Rejection::UnexpectedAnswer(_) => "sts_unexpected_answer",
         }
     }
 
     /// Every reason there is.
-    pub const REASONS: [&'static str; 12] = [
+    pub const REASONS: [&'static str; 13] = [
         "proof_malformed",
         "proof_expired",
         "proof_not_yet_valid",
@@ -68,12 +71,16 @@ impl Rejection {
         "account_refused",
         "sts_throttled",
         "sts_unavailable",
+        "sts_circuit_open",
         "sts_unexpected_answer",
     ];
 
     /// The same identity may be accepted later: it is the verification that failed, not the proof.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Rejection::Throttled | Rejection::Unavailable(_))
+        matches!(
+            self,
+            Rejection::Throttled | Rejection::Unavailable(_) | Rejection::CircuitOpen
+        )
     }
 
     /// STS asks for fewer calls. Its quota is shared by a whole account, so this has a metric of
@@ -97,6 +104,9 @@ impl fmt::Display for Rejection {
             Rejection::Account => f.write_str("an identity of this account is never accepted"),
             Rejection::Throttled => f.write_str("too many calls to STS"),
             Rejection::Unavailable(why) => write!(f, "STS is not available: {why}"),
+            Rejection::CircuitOpen => {
+                f.write_str("STS has not answered for a while, and was not asked")
+            }
             Rejection::UnexpectedAnswer(what) => write!(f, "unexpected answer of STS: {what}"),
         }
     }
@@ -122,13 +132,18 @@ mod tests {
             Rejection::Account,
             Rejection::Throttled,
             Rejection::Unavailable("x".into()),
+            Rejection::CircuitOpen,
             Rejection::UnexpectedAnswer("x"),
         ];
         assert_eq!(all.each_ref().map(Rejection::reason), Rejection::REASONS);
         let retryable: Vec<_> = all.iter().filter(|r| r.is_retryable()).collect();
         assert_eq!(
             retryable,
-            [&Rejection::Throttled, &Rejection::Unavailable("x".into())]
+            [
+                &Rejection::Throttled,
+                &Rejection::Unavailable("x".into()),
+                &Rejection::CircuitOpen
+            ]
         );
     }
 }

@@ -16,6 +16,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 
 mod environment;
 mod hostile_sts;
+mod outage;
 mod reach;
 mod stand_in;
 

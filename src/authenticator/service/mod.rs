@@ -25,6 +25,7 @@ use super::{
     limits::{Gate, Limits, Rate},
     listener::Peer,
     metrics::Metrics,
+    sts::StsCalls,
     token::Tokens,
 };
 use crate::{
@@ -59,7 +60,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// Sessions in the making.
     pub(crate) sessions: Arc<Gate<IpAddr>>,
-    pub(crate) sts_calls: Rate<IpAddr>,
+    pub(crate) sts_calls: StsCalls,
     pub(crate) md5_answers: Rate<Principal>,
     /// Logins begun.
     pub(crate) handshakes: Rate<Principal>,

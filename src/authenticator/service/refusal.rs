@@ -304,7 +304,12 @@ mod tests {
             assert_eq!(secrets.detail(), Some("/etc/secrets"));
         }
         let sts = Refusal::from(Rejection::Unavailable("x".into()));
-        assert_eq!(sts.code, Code::Unavailable);
+        let left_alone = Refusal::from(Rejection::CircuitOpen);
+        assert_eq!(
+            (sts.code, left_alone.code),
+            (Code::Unavailable, Code::Unavailable)
+        );
+        assert_eq!(sts.text, left_alone.text);
         let throttled = Refusal::from(Rejection::Throttled);
         assert_eq!(throttled.code, Code::ResourceExhausted);
     }

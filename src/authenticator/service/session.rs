@@ -77,11 +77,11 @@ impl SessionCall {
                 ));
             }
         };
-        if !shared.sts_calls.allow(neighbourhood, Instant::now()) {
-            shared.metrics.sts_throttled();
-            return Err(Rejection::Throttled.into());
-        }
-        let identity = self.verify(&checked).await?;
+        let verify = || shared.verifier.verify(&checked);
+        let asked = shared
+            .sts_calls
+            .ask(checked.region(), neighbourhood, verify);
+        let identity = self.span.step("sts", Rejection::reason, asked).await?;
         self.span.identified(&identity.arn);
         self.peer.is_known();
 
@@ -144,29 +144,5 @@ impl SessionCall {
             .take(MAX_CLIENT_VERSION)
             .collect();
         Ok(proof)
-    }
-
-    async fn verify(
-        &mut self,
-        checked: &CheckedProof,
-    ) -> Result<crate::identity::VerifiedIdentity, Refusal> {
-        let shared = self.shared.clone();
-        let began = Instant::now();
-        let verified = self
-            .span
-            .step("sts", Rejection::reason, shared.verifier.verify(checked))
-            .await;
-        let ending = match &verified {
-            Ok(_) => Ending::Ok,
-            Err(rejection) if rejection.is_retryable() => Ending::Failed,
-            Err(_) => Ending::Denied,
-        };
-        shared.metrics.sts(ending, began.elapsed());
-        verified.map_err(|rejection| {
-            if rejection.is_throttled() {
-                shared.metrics.sts_throttled();
-            }
-            rejection.into()
-        })
     }
 }

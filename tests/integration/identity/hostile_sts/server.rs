@@ -80,6 +80,7 @@ struct Seen {
 pub(in crate::identity) struct Sts {
     pub(super) address: SocketAddr,
     authority_der: Vec<u8>,
+    behaviour: Arc<Mutex<Arc<Behaviour>>>,
     seen: Arc<Seen>,
     server: JoinHandle<()>,
 }
@@ -121,14 +122,14 @@ impl Sts {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Seen::default());
-        let behaviour = Arc::new(behaviour);
+        let behaviour = Arc::new(Mutex::new(Arc::new(behaviour)));
         let server = tokio::spawn({
-            let seen = Arc::clone(&seen);
+            let (seen, behaviour) = (Arc::clone(&seen), Arc::clone(&behaviour));
             async move {
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
-                    let (acceptor, seen, behaviour) =
-                        (acceptor.clone(), Arc::clone(&seen), Arc::clone(&behaviour));
+                    let (acceptor, seen) = (acceptor.clone(), Arc::clone(&seen));
+                    let behaviour = Arc::clone(&behaviour.lock().unwrap());
                     tokio::spawn(async move {
                         if let Ok(stream) = acceptor.accept(stream).await {
                             behave(&behaviour, stream, &seen).await;
@@ -140,9 +141,15 @@ impl Sts {
         Sts {
             address,
             authority_der: authority.der(),
+            behaviour,
             seen,
             server,
         }
+    }
+
+    /// Behaves otherwise from the next connection on.
+    pub(in crate::identity) fn now(&self, behaviour: Behaviour) {
+        *self.behaviour.lock().unwrap() = Arc::new(behaviour);
     }
 
     pub(in crate::identity) fn builder(&self) -> StsVerifierBuilder {

@@ -1,0 +1,166 @@
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::*;
+
+const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+type Verdict = Result<&'static str, Rejection>;
+
+fn calls(change: impl FnOnce(&mut Limits)) -> StsCalls {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    StsCalls::new(&limits, Arc::default())
+}
+
+/// An STS that gives these answers, and then the last one for ever.
+struct Script {
+    answers: Mutex<VecDeque<Verdict>>,
+    asked: AtomicUsize,
+}
+
+impl Script {
+    fn new(answers: impl IntoIterator<Item = Verdict>) -> Self {
+        Script {
+            answers: Mutex::new(answers.into_iter().collect()),
+            asked: AtomicUsize::default(),
+        }
+    }
+
+    async fn ask(&self, calls: &StsCalls) -> Verdict {
+        let region = Region::find("eu-central-1").unwrap();
+        calls.ask(region, ADDRESS, || async { self.answer() }).await
+    }
+
+    fn answer(&self) -> Verdict {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let mut answers = self.answers.lock().unwrap();
+        if answers.len() > 1 {
+            answers.pop_front().unwrap()
+        } else {
+            answers.front().unwrap().clone()
+        }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+fn silence() -> Verdict {
+    Err(Rejection::Unavailable("x".into()))
+}
+
+fn has(calls: &StsCalls, line: &str) -> bool {
+    let text = calls.metrics.exposition().unwrap();
+    text.lines().any(|found| found == line)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_was_throttled_is_asked_again_after_a_pause() {
+    let calls = calls(|_| ());
+    let sts = Script::new([
+        Err(Rejection::Throttled),
+        Err(Rejection::Throttled),
+        Ok("it"),
+    ]);
+    let began = Instant::now();
+    assert_eq!(sts.ask(&calls).await, Ok("it"));
+    assert_eq!(sts.asked(), 3);
+    assert!(began.elapsed() <= PAUSES[0] + PAUSES[1]);
+    for line in [
+        "approzium_sts_throttled_total 2",
+        "approzium_sts_retries_total 2",
+        "approzium_phase_duration_seconds_count{phase=\"sts\",outcome=\"ok\"} 1",
+        "approzium_total_identity_verification_attempts 1",
+    ] {
+        assert!(has(&calls, line), "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_not_repeated_for_ever_and_no_other_is() {
+    for (answer, asked) in [
+        (Err(Rejection::Throttled), 1 + PAUSES.len()),
+        (Err(Rejection::Signature), 1),
+        (silence(), 1),
+    ] {
+        let calls = calls(|_| ());
+        let sts = Script::new([answer.clone()]);
+        assert_eq!(sts.ask(&calls).await, answer);
+        assert_eq!(sts.asked(), asked, "{answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn repetitions_are_of_the_same_rate() {
+    // A burst is ten seconds' worth.
+    let calls = calls(|limits| limits.sts_calls_per_second_per_address = 1);
+    let sts = Script::new([Err(Rejection::Throttled)]);
+    let began = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(sts.ask(&calls).await, Err(Rejection::Throttled));
+    }
+    let within = 10 + began.elapsed().as_secs() as usize;
+    assert!(
+        sts.asked() <= within,
+        "{} in {:?}",
+        sts.asked(),
+        began.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_repeated_once_the_time_is_over() {
+    let calls = calls(|_| ());
+    let region = Region::find("eu-central-1").unwrap();
+    // The second of those that take six seconds is cut off.
+    for (takes, expected) in [(BUDGET, 1), (BUDGET.mul_f64(0.6), 2)] {
+        let began = Instant::now();
+        let mut asked = 0;
+        let slow = || {
+            asked += 1;
+            async move {
+                sleep(takes).await;
+                Err(Rejection::Throttled)
+            }
+        };
+        let verdict: Verdict = calls.ask(region, ADDRESS, slow).await;
+        assert_eq!(verdict, Err(Rejection::Throttled));
+        assert!(began.elapsed() <= BUDGET + Duration::from_millis(1));
+        assert_eq!(asked, expected, "{takes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_sts_that_is_silent_is_left_alone_until_it_answers_again() {
+    let calls = calls(|_| ());
+    let sts = Script::new([silence()]);
+    let open = "approzium_sts_circuit_open{region=\"eu-central-1\"}";
+    while sts.ask(&calls).await == silence() {}
+    let asked = sts.asked();
+    assert_eq!(sts.ask(&calls).await, Err(Rejection::CircuitOpen));
+    assert_eq!(sts.asked(), asked);
+    assert!(has(&calls, &format!("{open} 1")));
+    let opens = "approzium_sts_circuit_opens_total{region=\"eu-central-1\"} 1";
+    assert!(has(&calls, opens));
+
+    // After the first pause one asks for all.
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(sts.ask(&calls).await, silence());
+    assert_eq!(sts.ask(&calls).await, Err(Rejection::CircuitOpen));
+    assert_eq!(sts.asked(), asked + 1);
+
+    sleep(Duration::from_secs(2)).await;
+    // A proof that is not good is an answer like any other.
+    let back = Script::new([Err(Rejection::Signature), Ok("it")]);
+    assert_eq!(back.ask(&calls).await, Err(Rejection::Signature));
+    assert_eq!(back.ask(&calls).await, Ok("it"));
+    assert!(has(&calls, &format!("{open} 0")));
+    assert!(has(&calls, opens), "it was opened once");
+}
