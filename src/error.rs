@@ -94,6 +94,8 @@ pub(crate) enum Kind {
     ResourceExhausted,
     /// A peer could not be reached, or said that it cannot serve now.
     Unavailable,
+    /// A peer was lost in the middle of an exchange: begun anew, it may well succeed at once.
+    Interrupted,
     /// The budget of the operation ran out.
     Timeout,
     /// The application gave the operation up.
@@ -184,7 +186,7 @@ impl Error {
     /// The same operation may succeed later, with nothing changed.
     pub fn is_retryable(&self) -> bool {
         match &self.0.kind {
-            Kind::Unavailable | Kind::ResourceExhausted | Kind::Timeout => true,
+            Kind::Unavailable | Kind::Interrupted | Kind::ResourceExhausted | Kind::Timeout => true,
             // Class 08, 53 and 57P: connection trouble, no resources, the server is going or coming.
             Kind::Database(code) => ["08", "53", "57P"]
                 .iter()

@@ -52,7 +52,6 @@ pub(crate) struct Handshake {
 struct Stream {
     requests: mpsc::Sender<v2::AuthenticateRequest>,
     responses: Streaming<v2::AuthenticateResponse>,
-    connection: Connection,
     runtime: Handle,
 }
 
@@ -83,7 +82,6 @@ impl Handshake {
                     return Ok(handshake);
                 }
                 Err(Failure::Lost(error)) => {
-                    connection.discard();
                     if attempts.next().is_none() {
                         return Err(error);
                     }
@@ -106,8 +104,7 @@ impl Handshake {
     ) -> Result<Self, Failure> {
         let lost = |status: tonic::Status| {
             if status::is_lost(&status) {
-                let dialer = client.0.lanes.dialer();
-                Failure::Lost(status::lost(Hop::Authenticator, dialer, connection))
+                Failure::Lost(status::lost(&client.0.lanes, connection, &status))
             } else {
                 Failure::Final(status::answered(&status, Hop::Handshake))
             }
@@ -141,7 +138,6 @@ impl Handshake {
                     stream: Some(Stream {
                         requests,
                         responses,
-                        connection: connection.clone(),
                         runtime: Handle::current(),
                     }),
                     client: client.clone(),
@@ -252,14 +248,12 @@ impl Handshake {
             })) => Ok(answer),
             Ok(_) => Err(unexpected("no answer")),
             Err(status) => {
-                let dialer = self.client.0.lanes.dialer();
-                let error = if status::is_lost(&status) {
-                    status::lost(Hop::Handshake, dialer, &stream.connection)
+                self.stream = None;
+                Err(if status::is_lost(&status) {
+                    status::interrupted(self.client.0.lanes.dialer())
                 } else {
                     status::answered(&status, Hop::Handshake)
-                };
-                self.stream = None;
-                Err(error)
+                })
             }
         }
     }
@@ -304,7 +298,7 @@ impl Drop for Handshake {
 }
 
 enum Failure {
-    /// The connection broke before anything was accepted: worth another one.
+    /// Nobody answered: worth another connection.
     Lost(Error),
     Final(Error),
 }

@@ -175,6 +175,11 @@ impl Lanes {
         Ok(Connection { channel, state })
     }
 
+    /// Nobody is to be dialled just now.
+    pub(super) fn dial_later(&self) {
+        lock(&self.backoff).failed();
+    }
+
     fn endpoint(&self) -> Result<Endpoint> {
         let uri = |scheme: &str| {
             format!("{scheme}://{}", self.dialer.address())

@@ -233,7 +233,6 @@ impl Sessions {
             match exchange.run(trace).await {
                 Ok(session) => return Ok(Arc::new(session)),
                 Err(Failure::Lost(error)) => {
-                    connection.discard();
                     if attempt == ATTEMPTS {
                         return Err(error);
                     }

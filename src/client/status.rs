@@ -4,14 +4,25 @@ use std::error::Error as _;
 
 use tonic::{Code, Status};
 
-use super::{dial::Dialer, lane::Connection};
+use super::{
+    dial::Dialer,
+    lane::{Connection, Lanes},
+};
 use crate::error::{Error, Hop, Kind, printable};
 
 const REQUEST_ID: &str = "x-approzium-request-id";
 
-/// The status was made on this side, because the connection broke: nobody answered.
+/// No Authenticator answered. The status was made on this side, because the connection broke, or by
+/// a proxy that reached none.
 pub(super) fn is_lost(status: &Status) -> bool {
-    status.source().is_some()
+    status.source().is_some() || is_of_a_proxy(status)
+}
+
+/// An Authenticator that cannot serve says so under a request's id.
+fn is_of_a_proxy(status: &Status) -> bool {
+    status.source().is_none()
+        && status.code() == Code::Unavailable
+        && !status.metadata().contains_key(REQUEST_ID)
 }
 
 /// The Authenticator's answer, in words; `hop` is what it was asked for.
@@ -67,18 +78,34 @@ pub(super) fn answered(status: &Status, hop: Hop) -> Error {
     }
 }
 
-/// Why the connection broke, if [`is_lost`]. An Authenticator that has never answered on it is
-/// perhaps none.
-pub(super) fn lost(hop: Hop, dialer: &Dialer, connection: &Connection) -> Error {
+/// Gives up the connection on which nobody answered, for [`is_lost`], and says why. An Authenticator
+/// that has never answered on it is perhaps none.
+pub(super) fn lost(lanes: &Lanes, connection: &Connection, status: &Status) -> Error {
+    connection.discard();
+    let dialer = lanes.dialer();
+    if is_of_a_proxy(status) {
+        // It is reached at once, each time, and what is behind it perhaps not.
+        lanes.dial_later();
+        let said = printable(status.message());
+        return dialer.unavailable(&format!(
+            "it is a proxy that reached no Authenticator: {said}"
+        ));
+    }
     if let Some(failure) = connection.tls_failure() {
         // Under TLS 1.3 the Authenticator judges the client's certificate after the handshake.
         return dialer.explain(failure);
     }
     if connection.has_answered() {
-        let what = format!("the connection to {} was lost", dialer.address());
-        return Error::new(Kind::Unavailable, hop, what);
+        return dialer.unavailable("the connection was lost");
     }
     silent(dialer, connection.was_asked_for_certificate())
+}
+
+/// The Authenticator was lost, for [`is_lost`], after it had accepted a login and before it had
+/// answered the database's challenge.
+pub(super) fn interrupted(dialer: &Dialer) -> Error {
+    let what = format!("the connection to {} was lost", dialer.address());
+    Error::new(Kind::Interrupted, Hop::Handshake, what)
 }
 
 /// It hung up on who had said what HTTP/2 begins with.

@@ -38,6 +38,10 @@ use crate::{Error, Result};
 /// `connect_timeout` covers everything from looking the name up to the end of the login. Where
 /// there are several hosts and addresses left to try, each gets an equal share of what is left.
 ///
+/// Within it a login is begun once more, on a new connection to the database, where that may well
+/// succeed at once: the Authenticator was lost before it had answered, or the password was refused
+/// and may have been rotated.
+///
 /// There is no password in it. `password`, `passfile` and a password in a URL are errors, and
 /// neither `PGPASSWORD` nor `~/.pgpass` is read: the Authenticator answers for the application.
 ///

@@ -106,7 +106,7 @@ impl Hosts<'_> {
                 tls,
                 span,
             };
-            match attempt.twice_if_rotated(share(deadline, left)).await {
+            match attempt.once_or_twice(share(deadline, left)).await {
                 Ok(session) => return Ok(session),
                 Err(error) => keep(&mut failed, error)?,
             }

@@ -1,4 +1,5 @@
 mod lies;
+mod proxies;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -273,6 +274,7 @@ async fn a_restarted_authenticator_is_found_again() {
         error.is_retryable() && error.hop() == Hop::Handshake,
         "{error}"
     );
+    assert_eq!(*error.kind(), Kind::Interrupted);
     assert_eq!(error.request_id(), Some(REQUEST_ID));
 
     // Begun while nothing listens, and answered when something does again.

@@ -34,7 +34,7 @@ pub(super) struct Exchange<'a> {
 }
 
 pub(super) enum Failure {
-    /// The connection broke: worth another one.
+    /// Nobody answered: worth another connection.
     Lost(Error),
     Final(Error),
 }
@@ -149,9 +149,9 @@ impl Exchange<'_> {
         {
             Ok(answer) => Ok(answer),
             Err(status) if status::is_lost(&status) => Err(Failure::Lost(status::lost(
-                Hop::Authenticator,
-                self.sessions.lanes.dialer(),
+                &self.sessions.lanes,
                 self.connection,
+                &status,
             ))),
             Err(status) => Err(status::answered(&status, Hop::Session).into()),
         }

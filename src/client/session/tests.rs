@@ -87,7 +87,7 @@ async fn is_renewed_behind_the_back_of_those_who_use_it() {
 #[tokio::test]
 async fn a_renewal_that_fails_takes_the_old_session_from_nobody() {
     let behaviour = Behaviour::good();
-    behaviour.on_proof(|_| Reply::Fail(Status::unavailable("STS is away")));
+    behaviour.on_proof(|_| Reply::Fail(testing::status(Code::Unavailable, "STS is away")));
     let server = Server::start(&behaviour);
     let client = server.client().build().unwrap();
     install(&client, Instant::now(), soon());
@@ -235,12 +235,26 @@ async fn a_refusal_is_remembered_and_costs_sts_nothing() {
 #[tokio::test]
 async fn an_authenticator_that_cannot_serve_is_asked_again_in_time() {
     let behaviour = Behaviour::good();
-    behaviour.on_proof(|_| Reply::Fail(Status::unavailable("STS is away")));
+    behaviour.on_proof(|_| Reply::Fail(testing::status(Code::Unavailable, "STS is away")));
     let server = Server::start(&behaviour);
     let client = server.client().build().unwrap();
     assert!(client.authenticate().await.unwrap_err().is_retryable());
     behaviour.on_proof(|_| Reply::Say(grant()));
     // Waits out the backoff, then succeeds.
+    client.authenticate().await.unwrap();
+    assert_eq!(behaviour.sessions(), 2);
+}
+
+#[tokio::test]
+async fn a_proxy_that_reached_no_authenticator_is_asked_again() {
+    let behaviour = Behaviour::good();
+    let server = Server::start(&behaviour);
+    let client = server.client().build().unwrap();
+    let asked = AtomicBool::new(false);
+    behaviour.on_challenge(move |()| match asked.swap(true, Ordering::SeqCst) {
+        false => Reply::Fail(Status::unavailable("no healthy upstream")),
+        true => Reply::Say(challenge()),
+    });
     client.authenticate().await.unwrap();
     assert_eq!(behaviour.sessions(), 2);
 }

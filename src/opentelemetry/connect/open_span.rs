@@ -123,7 +123,7 @@ fn error_type(error: &Error) -> Cow<'static, str> {
         Kind::PermissionDenied => "permission_denied",
         Kind::Policy => "policy",
         Kind::ResourceExhausted => "resource_exhausted",
-        Kind::Unavailable => "unavailable",
+        Kind::Unavailable | Kind::Interrupted => "unavailable",
         Kind::Timeout => "timeout",
         Kind::Cancelled => key::CANCELLED,
         Kind::Protocol => "protocol",

@@ -16,6 +16,7 @@ use tokio_postgres::{SimpleQueryMessage, config::TargetSessionAttrs};
 use super::Hosts;
 use crate::{
     Hop, Result,
+    error::Kind,
     opentelemetry::{ConnectSpan, ConnectionInfo},
     postgres::{
         application_name::ApplicationName,
@@ -44,9 +45,16 @@ pub(super) struct Attempt<'a> {
 impl Attempt<'_> {
     /// A wrong password may be yesterday's: the Authenticator reads the secret anew once it has
     /// heard of the failure, so that a second connection can succeed. A third cannot.
-    pub(super) async fn twice_if_rotated(&self, deadline: Instant) -> Result<(Client, Connection)> {
+    ///
+    /// An Authenticator that was lost before it had answered the database's challenge has replicas,
+    /// or comes back. The database has had no proof then, and its challenge was for the nonce of the
+    /// one that is lost: another one begins with a connection of its own.
+    pub(super) async fn once_or_twice(&self, deadline: Instant) -> Result<(Client, Connection)> {
         match self.once(deadline).await {
-            Err(error) if error.sqlstate() == Some(INVALID_PASSWORD) => {
+            Err(error)
+                if error.sqlstate() == Some(INVALID_PASSWORD)
+                    || *error.kind() == Kind::Interrupted =>
+            {
                 ::tracing::debug!(%error, "connecting once more");
                 self.once(deadline).await
             }

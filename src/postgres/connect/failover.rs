@@ -17,7 +17,7 @@ pub(super) fn share(deadline: Instant, left: usize) -> Instant {
 pub(super) fn keep(failed: &mut Option<Error>, error: Error) -> Result<()> {
     let weight = |error: &Error| match error.kind() {
         Kind::Database(_) => 2,
-        Kind::Unavailable | Kind::Timeout => 0,
+        Kind::Unavailable | Kind::Interrupted | Kind::Timeout => 0,
         _ => 1,
     };
     if failure::is_final(&error) {

@@ -1,6 +1,6 @@
 //! An Authenticator for one test: the real one, with the stand-in STS of development mode.
 
-use std::{io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, sync::Mutex};
+use std::{io::Write, net::SocketAddr, os::unix::fs::OpenOptionsExt, path::PathBuf, sync::Mutex};
 
 use approzium::{
     AuthClient,
@@ -19,7 +19,7 @@ pub(super) struct Authenticator {
     records: Mutex<Vec<Record>>,
     path: PathBuf,
     _folder: tempfile::TempDir,
-    _sts: DevSts,
+    sts: DevSts,
 }
 
 struct Record {
@@ -45,13 +45,7 @@ impl Authenticator {
             .start()
             .await
             .unwrap();
-        let credentials = sts.identity("checkout").unwrap().credentials();
-        let client = AuthClient::builder(format!("http://{}", running.grpc_addr()))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .region("eu-central-1")
-            .attribution(false)
-            .build()
-            .unwrap();
+        let client = client(&sts, running.grpc_addr());
         // From here on each call is a handshake.
         client.authenticate().await.unwrap();
         Authenticator {
@@ -60,12 +54,21 @@ impl Authenticator {
             records: Mutex::default(),
             path,
             _folder: folder,
-            _sts: sts,
+            sts,
         }
     }
 
     pub(super) fn client(&self) -> &AuthClient {
         &self.client
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.running.grpc_addr()
+    }
+
+    /// A client that dials something else, which stands before this one.
+    pub(super) fn client_by(&self, address: SocketAddr) -> AuthClient {
+        client(&self.sts, address)
     }
 
     /// Files a password, in place of one filed before, under each name of loopback.
@@ -152,6 +155,16 @@ impl Authenticator {
             .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
             .unwrap_or(0)
     }
+}
+
+fn client(sts: &DevSts, address: SocketAddr) -> AuthClient {
+    let credentials = sts.identity("checkout").unwrap().credentials();
+    AuthClient::builder(format!("http://{address}"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .region("eu-central-1")
+        .attribution(false)
+        .build()
+        .unwrap()
 }
 
 /// Replaces the file at once, so that it is never read half written.

@@ -7,6 +7,7 @@ mod connector;
 mod digests;
 mod hostile;
 mod hosts;
+mod interrupted;
 mod matrix;
 mod metrics;
 mod refusals;
