@@ -1,4 +1,4 @@
-//! Servers that come from PyPI.
+//! What comes from PyPI.
 
 use std::path::{Path, PathBuf};
 
@@ -17,13 +17,23 @@ pub(crate) async fn environment(name: &str, what: &str, requirements: &str) -> R
              newer with venv (Debian: python3-venv): {why}"
         ))
     };
-    if files::on_path("python3").is_none() {
-        return Err(missing(&"no python3 on PATH"));
-    }
+    let python = files::on_path("python3").ok_or_else(|| missing(&"no python3 on PATH"))?;
+    environment_of(&python, name, requirements, &[])
+        .await
+        .map_err(|error| missing(&error))
+}
+
+/// The same by one Python and no other, and with more words for `pip install`.
+pub(crate) async fn environment_of(
+    python: &Path,
+    name: &str,
+    requirements: &str,
+    more: &[&str],
+) -> Result<PathBuf> {
     let folder = cache::provide(name, async |draft: &Path| {
         let list = draft.join("requirements.txt");
         files::write(&list, requirements)?;
-        let mut venv = tokio::process::Command::new("python3");
+        let mut venv = tokio::process::Command::new(python);
         capture(venv.args(["-m", "venv"]).arg(draft)).await?;
         let mut pip = tokio::process::Command::new(draft.join("bin/python"));
         pip.args([
@@ -32,12 +42,12 @@ pub(crate) async fn environment(name: &str, what: &str, requirements: &str) -> R
             "install",
             "--quiet",
             "--disable-pip-version-check",
-            "-r",
         ])
+        .args(more)
+        .arg("-r")
         .arg(list);
         capture(&mut pip).await.map(drop)
     })
-    .await
-    .map_err(|error| missing(&error))?;
+    .await?;
     Ok(folder.join("bin/python"))
 }

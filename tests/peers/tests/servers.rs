@@ -10,9 +10,10 @@
 )]
 
 use approzium_peers::{
-    Chromium, Jaeger, Method, Moto, OpenBao, Postgres, Process, Prometheus, Rule, Stop, capture,
-    eventually, peer,
+    Chromium, Jaeger, MariaDb, Method, Moto, OpenBao, Postgres, Process, Prometheus, PythonSdk,
+    Rule, Stop, capture, eventually, peer,
 };
+use tokio::io::AsyncReadExt;
 use tokio_postgres::NoTls;
 
 async fn log_in(postgres: &Postgres, password: &str) -> Result<(), tokio_postgres::Error> {
@@ -253,6 +254,50 @@ async fn prometheus_scrapes_what_it_is_told_and_answers() {
     assert_eq!(scalar[0].value, 2.0);
     let wrong = prometheus.query("sum(").await.unwrap_err();
     assert!(wrong.to_string().contains("parse error"), "{wrong}");
+}
+
+#[tokio::test]
+async fn mariadb_greets_with_native_passwords_and_tls() {
+    const CLIENT_SSL: u16 = 1 << 11;
+    let mariadb = peer!(MariaDb::builder().user("app", "it's \\ secret").start());
+    let mut stream = tokio::net::TcpStream::connect((mariadb.host(), mariadb.port()))
+        .await
+        .unwrap();
+    let mut header = [0; 4];
+    stream.read_exact(&mut header).await.unwrap();
+    let mut greeting = vec![0; usize::from(header[0])];
+    stream.read_exact(&mut greeting).await.unwrap();
+    let said = String::from_utf8_lossy(&greeting).into_owned();
+    assert!(said.contains("MariaDB"), "{said}");
+    assert!(said.ends_with("mysql_native_password\0"), "{said}");
+    // Behind the version: the connection's number, half of the challenge, and a zero.
+    let version_end = greeting.iter().position(|byte| *byte == 0).unwrap();
+    let able = &greeting[version_end + 1 + 4 + 8 + 1..];
+    assert_ne!(u16::from_le_bytes([able[0], able[1]]) & CLIENT_SSL, 0);
+    let log = mariadb.log();
+    assert!(!log.contains("ERROR"), "{log}");
+
+    let (port, ca) = (mariadb.port(), mariadb.ca_path());
+    drop(mariadb);
+    assert!(!ca.exists());
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+#[tokio::test]
+async fn the_python_sdk_is_there_and_wants_to_know_who_it_is() {
+    let sdk = peer!(PythonSdk::install());
+    let asked = serde_json::json!({"address": "127.0.0.1:1", "logins": []});
+    let nowhere = [
+        ("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_MAX_ATTEMPTS", "1"),
+    ];
+    let nowhere = nowhere.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let failed = sdk.logins(&nowhere.into(), &asked).await.unwrap_err();
+    let said = failed.to_string();
+    assert!(said.contains("EndpointConnectionError"), "{said}");
 }
 
 /// What the owner of the next test's process says before it dies.
