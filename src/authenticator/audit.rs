@@ -129,7 +129,10 @@ reasons! {
     KeysOfAnotherChallenge = "keys_of_another_challenge",
     TooManyDerivations = "too_many_derivations",
     TooManyMd5Answers = "too_many_md5_answers",
+    /// Of one identity.
     TooManyHandshakes = "too_many_handshakes",
+    /// From one address.
+    TooManyHandshakesThere = "too_many_handshakes_from_address",
 }
 
 impl Reason {

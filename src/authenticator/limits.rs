@@ -36,6 +36,9 @@ pub struct Limits {
     /// Logins begun each second for one identity: 1,000, with bursts of ten times as many. One
     /// application in trouble must not take the others' turn.
     pub handshakes_per_second_per_principal: u32,
+    /// The same for one address (for IPv6: one /64), whoever they are for, and be it for nobody:
+    /// 2,000. Where applications come through a proxy that hides their addresses, set it higher.
+    pub handshakes_per_second_per_address: u32,
     /// The fewest SCRAM iterations that a database may ask for: 4,096. Fewer make guessing cheap.
     pub min_iterations: u32,
     /// The most: 100,000.
@@ -65,6 +68,7 @@ impl Default for Limits {
             derivations_per_principal: 16,
             md5_per_second_per_principal: 10,
             handshakes_per_second_per_principal: 1_000,
+            handshakes_per_second_per_address: 2_000,
             min_iterations: 4_096,
             max_iterations: 100_000,
             handshake_timeout: Duration::from_secs(10),

@@ -224,6 +224,7 @@ impl AuthenticatorBuilder {
             sts_calls: StsCalls::new(&limits, metrics.clone()),
             md5_answers: Rate::new(u32::MAX, limits.md5_per_second_per_principal),
             handshakes: Rate::new(u32::MAX, limits.handshakes_per_second_per_principal),
+            handshakes_by_address: Rate::new(u32::MAX, limits.handshakes_per_second_per_address),
             metrics: metrics.clone(),
             audit_log: self.audit_log,
             limits,

@@ -131,6 +131,10 @@ fn limits(layers: &Layers) -> Result<Limits> {
             "handshakes_per_second_per_principal",
             default.handshakes_per_second_per_principal,
         )?,
+        handshakes_per_second_per_address: layers.number(
+            "handshakes_per_second_per_address",
+            default.handshakes_per_second_per_address,
+        )?,
         min_iterations: layers.number("min_iterations", default.min_iterations)?,
         max_iterations: layers.number("max_iterations", default.max_iterations)?,
         handshake_timeout: layers.duration("handshake_timeout", default.handshake_timeout)?,
@@ -147,6 +151,7 @@ fn limits(layers: &Layers) -> Result<Limits> {
         "derivations_per_principal",
         "md5_per_second_per_principal",
         "handshakes_per_second_per_principal",
+        "handshakes_per_second_per_address",
         "min_iterations",
     ] {
         if layers.number(key, 1_u64)? == 0 {

@@ -145,6 +145,8 @@ settings! {
             "MD5 answers for one identity [default: 10]"
         "handshakes_per_second_per_principal" "APPROZIUM_HANDSHAKES_PER_SECOND_PER_PRINCIPAL" Value
             "Logins begun for one identity [default: 1000]"
+        "handshakes_per_second_per_address" "APPROZIUM_HANDSHAKES_PER_SECOND_PER_ADDRESS" Value
+            "The same from one address [default: 2000]"
         "handshake_timeout" "APPROZIUM_HANDSHAKE_TIMEOUT" Value
             "For TLS handshakes and first messages [default: 10s]"
         "challenge_timeout" "APPROZIUM_CHALLENGE_TIMEOUT" Value

@@ -3,6 +3,8 @@
 //! Identity first, then the record, then the challenge. After the proof there is only the client's
 //! word on how the login ended; where it brings the database's own signature, the keys are kept.
 
+mod pace;
+
 use std::{
     sync::Arc,
     time::{Instant, SystemTime},
@@ -101,6 +103,7 @@ impl Answered {
 
 impl HandshakeCall {
     async fn answer(&mut self) -> Result<Answered, Refusal> {
+        self.is_seldom_from_its_address()?;
         let limits = self.shared.limits.clone();
         let start = match self
             .message(limits.handshake_timeout, Reason::StartTimeout)
@@ -110,14 +113,7 @@ impl HandshakeCall {
             _ => return Err(unexpected("a start")),
         };
         let session = self.identify(&start)?;
-        let principal = session.identity.principal.clone();
-        if !self.shared.handshakes.allow(principal, Instant::now()) {
-            return Err(Refusal::exhausted(
-                "this identity logs in too often: keep connections in a pool, or have the \
-                 Authenticator's handshakes_per_second_per_principal raised",
-                Reason::TooManyHandshakes,
-            ));
-        }
+        self.is_seldom_for(&session.identity.principal)?;
         let target = Target::parse(&start)?;
         self.audit.attribution = attribution(&start)?;
         self.audit.target = Some(target.clone());

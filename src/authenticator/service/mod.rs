@@ -64,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) md5_answers: Rate<Principal>,
     /// Logins begun.
     pub(crate) handshakes: Rate<Principal>,
+    pub(crate) handshakes_by_address: Rate<IpAddr>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) audit_log: Option<AuditLog>,
 }

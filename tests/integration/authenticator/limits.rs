@@ -1,12 +1,12 @@
 //! What one peer can make the Authenticator do, and for how long.
 
-use std::time::SystemTime;
+use std::{net::Ipv4Addr, time::SystemTime};
 
 use tokio::{io::AsyncReadExt, net::TcpStream};
 use tonic::Code;
 
 use super::{
-    client::{Client, credentials, request_id, sign, signer_of, start},
+    client::{Client, channel_from, credentials, request_id, sign, signer_of, start, tls},
     process::{Dev, https, record, until},
 };
 
@@ -58,6 +58,40 @@ async fn logins_are_bounded_for_one_identity_which_is_told_what_to_do() {
     let another = client.token(&dev, "intruder").await;
     let told = client.start(start(&another, "app")).await.refusal().await;
     assert_eq!(told.code(), Code::PermissionDenied);
+}
+
+/// Linux has all of 127.0.0.0/8; elsewhere there is one address to come from.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn logins_are_bounded_for_one_address_which_is_told_what_to_do() {
+    let flag = "--handshakes-per-second-per-address=1";
+    let dev = Dev::start_with(&record("app", ""), &[flag]).await;
+    let elsewhere = channel_from(
+        Ipv4Addr::new(127, 0, 0, 2),
+        dev.variable("APPROZIUM_ADDRESS"),
+        tls(&dev.authority()),
+    );
+    let elsewhere = Client::over(elsewhere.await.unwrap());
+    let client = Client::connect(&dev).await;
+    // Whoever they are for: nobody, here.
+    let refused = until("a refusal", async || {
+        let mut handshake = client.start(start("no token", "app")).await;
+        let refused = handshake.refusal().await;
+        (refused.code() == Code::ResourceExhausted).then_some(refused)
+    })
+    .await;
+    let text = refused.message();
+    assert!(
+        text.contains("in a pool") && text.contains("handshakes_per_second_per_address"),
+        "{text}"
+    );
+    let reason = "too_many_handshakes_from_address";
+    assert_eq!(dev.reason(&request_id(&refused), "denied").await, reason);
+    let counted = format!("approzium_decisions_total{{decision=\"denied\",reason=\"{reason}\"}}");
+    assert!(dev.metric(&counted).await >= 1.0);
+    // Sessions are no logins, and another address has a bound of its own.
+    let token = client.token(&dev, "checkout").await;
+    elsewhere.accepted(&token, "app").await;
 }
 
 #[tokio::test]
