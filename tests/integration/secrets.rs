@@ -17,6 +17,7 @@ mod check;
 mod kubernetes;
 mod rotation;
 mod vault;
+mod vault_place;
 
 /// An Authenticator with its records in a secrets manager, and the role `checkout` before it.
 struct Service {
@@ -29,7 +30,7 @@ struct Service {
 }
 
 /// What became of a login.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Login {
     Accepted,
     /// What the caller is told, and what the audit log says.

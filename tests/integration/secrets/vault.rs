@@ -167,7 +167,7 @@ async fn an_approle_logs_in_anew_when_its_token_is_withdrawn() {
     let bao = peer!(openbao());
     let folder = tempfile::tempdir().unwrap();
     let secret_id = folder.path().join("secret-id");
-    let role_id = app_role(&bao, &secret_id).await;
+    let role_id = app_role(&bao, "", &secret_id).await;
     let login = VaultLogin::app_role(role_id, &secret_id).mount("machines");
     let vault = at(&bao).login(login).build().unwrap();
     let service = Service::start(vault).await;
@@ -189,14 +189,15 @@ async fn an_approle_logs_in_anew_when_its_token_is_withdrawn() {
     assert_eq!(service.login("app").await, denied());
 }
 
-/// Gives the role `approzium` its policy, and writes a secret id.
-async fn app_role(bao: &OpenBao, secret_id: &Path) -> String {
-    bao.post("sys/auth/machines", &json!({"type": "approle"}))
+/// Gives the role `approzium` of a namespace (`team/`, or none) its policy, and writes a secret id.
+pub(super) async fn app_role(bao: &OpenBao, namespace: &str, secret_id: &Path) -> String {
+    let method = format!("{namespace}sys/auth/machines");
+    bao.post(&method, &json!({"type": "approle"}))
         .await
         .unwrap();
-    let role = "auth/machines/role/approzium";
+    let role = format!("{namespace}auth/machines/role/approzium");
     let policies = json!({"token_policies": ["approzium"], "token_ttl": "1h"});
-    bao.post(role, &policies).await.unwrap();
+    bao.post(&role, &policies).await.unwrap();
     let made = bao.post(&format!("{role}/secret-id"), &json!({})).await;
     let made = made.unwrap();
     write_private(secret_id, made["data"]["secret_id"].as_str().unwrap());

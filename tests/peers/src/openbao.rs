@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::Command, time::Duration};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::{Error, Process, Result, Stop, eventually, files, free_port, http, python};
+use crate::{Authority, Error, Process, Result, Stop, eventually, files, free_port, http, python};
 
 const VERSION: &str = "2.7.2";
 const REQUIREMENTS: &str = include_str!("../openbao/requirements.txt");
@@ -14,8 +14,9 @@ const REQUIREMENTS: &str = include_str!("../openbao/requirements.txt");
 pub struct OpenBao {
     // Stops before its folder goes: fields are dropped in order.
     _server: Process,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     port: u16,
+    tls_port: u16,
     http: reqwest::Client,
     /// By which it is unsealed again.
     unseal_key: String,
@@ -38,12 +39,25 @@ impl OpenBao {
         .await?;
         let program = program(&python).await?;
         let folder = files::folder_of(None)?;
-        let port = free_port();
+        let (port, tls_port) = (free_port(), free_port());
+        let authority = Authority::default();
+        authority.write(folder.path().join("ca.crt"))?;
+        let localhost = authority.localhost();
+        let (certificate, key) = localhost.write(folder.path(), "server")?;
+        let configuration = folder.path().join("tls.json");
+        let listener = json!({"listener": {"tcp": {
+            "address": format!("127.0.0.1:{tls_port}"),
+            "tls_cert_file": certificate,
+            "tls_key_file": key,
+        }}});
+        files::write(&configuration, listener.to_string())?;
         let mut command = Command::new(program);
         command
             .args(["server", "-dev", "-dev-no-store-token"])
             .arg(format!("-dev-root-token-id={}", OpenBao::ROOT))
             .arg(format!("-dev-listen-address=127.0.0.1:{port}"))
+            // What development mode lacks: TLS by an authority of one's own.
+            .arg(format!("-config={}", configuration.display()))
             .env("HOME", folder.path())
             .current_dir(folder.path());
         let log = folder.path().join("openbao.log");
@@ -71,8 +85,9 @@ impl OpenBao {
         .await;
         Ok(OpenBao {
             _server: server,
-            _folder: folder,
+            folder,
             port,
+            tls_port,
             http,
             unseal_key,
         })
@@ -81,6 +96,16 @@ impl OpenBao {
     /// `http://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// `https://127.0.0.1:<port>`, with a certificate of an authority of its own.
+    pub fn tls_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.tls_port)
+    }
+
+    /// That authority, as a file.
+    pub fn ca_path(&self) -> PathBuf {
+        self.folder.path().join("ca.crt")
     }
 
     /// Asks, as root, for what has to be answered well.
