@@ -1,13 +1,18 @@
 //! The two endpoints at work: gRPC for applications, HTTP for operators.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{
     http,
-    listener::{Acceptor, GrpcListener, HttpListener, MAX_STREAMS},
+    listener::{Acceptor, GrpcListener, MAX_STREAMS},
     metrics::Metrics,
     readiness::Readiness,
     service::{MAX_MESSAGE_SIZE, Service},
@@ -18,6 +23,9 @@ use crate::{error::printable, proto::v2::authenticator_server::AuthenticatorServ
 const SERVICE: &str = "approzium.v2.Authenticator";
 
 const MAX_HEADERS: u32 = 16 << 10;
+
+/// After so long without a word a client of HTTP/2 is asked whether it is there, and has as long to
+/// say so. One of HTTP/1 has as long for the headers of its next request.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// How often gRPC's health is made what readiness is.
@@ -77,21 +85,41 @@ async fn report(health: &HealthReporter, is_ready: bool) {
 pub(super) fn serve_http(
     acceptor: Acceptor,
     listener: TcpListener,
-    address: SocketAddr,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
 ) -> JoinHandle<()> {
     let drain = acceptor.drain.clone();
-    let router = http::router(metrics, readiness);
-    let listener = HttpListener {
-        accepted: acceptor.listen(listener),
-        address,
-    };
+    let service = TowerToHyperService::new(http::router(metrics, readiness));
+    let mut accepted = acceptor.listen(listener);
     tokio::spawn(async move {
-        let server = axum::serve(listener, router)
-            .with_graceful_shutdown(async move { drain.cancelled().await });
-        if let Err(error) = server.await {
-            ::tracing::error!(%error, "the HTTP server ended");
+        let (server, open) = (http_server(), GracefulShutdown::new());
+        while let Some(Some(connection)) = drain.run_until_cancelled(accepted.recv()).await {
+            let served = server.serve_connection(TokioIo::new(connection), service.clone());
+            let served = open.watch(served.into_owned());
+            tokio::spawn(async move {
+                if let Err(error) = served.await {
+                    ::tracing::debug!(error = ?printable(&error.to_string()), "a connection ended");
+                }
+            });
         }
+        open.shutdown().await;
     })
+}
+
+/// Whoever is slow to say what he wants is not waited for.
+fn http_server() -> Builder<TokioExecutor> {
+    let mut server = Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(KEEPALIVE)
+        .max_buf_size(MAX_HEADERS as usize);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADERS);
+    server
 }

@@ -29,6 +29,10 @@ use super::{
 /// in the making.
 const STRANGERS_STAY: Duration = Duration::from_secs(90);
 
+/// As long as the preface of HTTP/2; no request of HTTP/1 is shorter. Until it is there, neither
+/// protocol has a time limit of its own.
+const PREFACE: usize = 24;
+
 /// Calls of one connection that may be worked on. HTTP/2's own bound on streams knows only those
 /// that were not reset: half as many ([`MAX_STREAMS`]), so that no honest client meets this one.
 const MAX_CALLS: usize = 2 * MAX_STREAMS as usize;
@@ -127,7 +131,13 @@ impl Acceptor {
             let problem = match handshake.await {
                 Ok(Ok((io, certificate))) => {
                     let peer = Peer::new(address, certificate, pass);
-                    let connection = Connection::new(io, peer, place, acceptor.abort.clone());
+                    let connection = Connection::new(
+                        io,
+                        peer,
+                        place,
+                        acceptor.handshake_timeout,
+                        acceptor.abort.clone(),
+                    );
                     // Nobody takes it any more once the server stops.
                     let _ = connections.send(connection).await;
                     return;
@@ -192,11 +202,14 @@ impl Peer {
     }
 }
 
-/// An accepted connection. It ends when the server gives up on draining, or when nobody was
-/// identified on it for too long.
+/// An accepted connection. It ends when the server gives up on draining, or when nobody began to
+/// speak, or was identified, on it for too long.
 pub(crate) struct Connection {
     io: Io,
     peer: Peer,
+    /// Bytes to come until somebody has begun to speak.
+    awaited: usize,
+    begun: CancellationToken,
     end: Pin<Box<dyn Future<Output = ()> + Send>>,
     _place: Pass<IpAddr>,
 }
@@ -207,27 +220,38 @@ enum Io {
 }
 
 impl Connection {
-    fn new(io: Io, peer: Peer, place: Pass<IpAddr>, abort: CancellationToken) -> Self {
-        let known = peer.known.clone();
+    fn new(
+        io: Io,
+        peer: Peer,
+        place: Pass<IpAddr>,
+        silence: Duration,
+        abort: CancellationToken,
+    ) -> Self {
+        let (known, begun) = (peer.known.clone(), CancellationToken::new());
+        let spoken = begun.clone();
         let end = async move {
-            let overstayed = async {
-                if tokio::time::timeout(STRANGERS_STAY, known.cancelled())
-                    .await
-                    .is_ok()
-                {
-                    std::future::pending::<()>().await;
-                }
-            };
             tokio::select! {
                 () = abort.cancelled() => {}
-                () = overstayed => {}
+                () = missed(silence, spoken) => {}
+                () = missed(STRANGERS_STAY, known) => {}
             }
         };
         Connection {
             io,
             peer,
+            awaited: PREFACE,
+            begun,
             end: Box::pin(end),
             _place: place,
+        }
+    }
+
+    fn has_read(&mut self, bytes: usize) {
+        if self.awaited > 0 && bytes > 0 {
+            self.awaited = self.awaited.saturating_sub(bytes);
+            if self.awaited == 0 {
+                self.begun.cancel();
+            }
         }
     }
 
@@ -240,6 +264,16 @@ impl Connection {
         // A future that is ready is not polled again: from here on it stays so.
         self.end = Box::pin(std::future::ready(()));
         Err(io::ErrorKind::ConnectionAborted.into())
+    }
+}
+
+/// Ends if the event does not come within that time, and else never.
+async fn missed(within: Duration, event: CancellationToken) {
+    if tokio::time::timeout(within, event.cancelled())
+        .await
+        .is_ok()
+    {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -258,10 +292,13 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.poll_end(context)?;
-        match &mut self.io {
+        let before = buffer.filled().len();
+        let read = match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Io::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
+        };
+        self.has_read(buffer.filled().len() - before);
+        read
     }
 }
 
@@ -295,32 +332,6 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// The accepted connections as axum wants them.
-pub(crate) struct HttpListener {
-    pub(crate) accepted: mpsc::Receiver<Connection>,
-    pub(crate) address: SocketAddr,
-}
-
-impl axum::serve::Listener for HttpListener {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        match self.accepted.recv().await {
-            Some(connection) => {
-                let address = connection.peer.address;
-                (connection, address)
-            }
-            // Drained: the server learns of it from its own signal.
-            None => std::future::pending().await,
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.address)
-    }
-}
-
 /// The accepted connections as tonic wants them.
 pub(crate) struct GrpcListener(pub(crate) mpsc::Receiver<Connection>);
 
@@ -350,7 +361,9 @@ mod tests {
         let pass = || gate.enter(address.ip()).unwrap();
         let peer = Peer::new(address, None, pass());
         let abort = CancellationToken::new();
-        let mut connection = Connection::new(Io::Plain(stream), peer, pass(), abort.clone());
+        let silence = Duration::from_secs(600);
+        let io = Io::Plain(stream);
+        let mut connection = Connection::new(io, peer, pass(), silence, abort.clone());
 
         let mut write = async || {
             poll_fn(|context| {

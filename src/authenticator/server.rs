@@ -244,9 +244,9 @@ impl AuthenticatorBuilder {
             readiness.clone(),
         );
         let mut servers = vec![grpc.await];
-        if let (Some(listener), Some(address)) = (http, http_addr) {
+        if let Some(listener) = http {
             let acceptor = acceptor.speaking(&[b"h2", b"http/1.1"]);
-            servers.push(serve_http(acceptor, listener, address, metrics, readiness));
+            servers.push(serve_http(acceptor, listener, metrics, readiness));
         }
         until_started.disarm();
         Ok(Running {

@@ -25,6 +25,7 @@ use crate::authenticator::{
 
 mod answers;
 mod bounds;
+mod connections;
 mod documented;
 mod log;
 mod names;

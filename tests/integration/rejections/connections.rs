@@ -1,0 +1,168 @@
+//! What one connection can ask for, and for how long it is waited for what it says.
+//!
+//! Where time is paused it goes on by itself whenever nothing else happens: minutes are waited for
+//! in no time.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use approzium::authenticator::Limits;
+use futures_util::future::join_all;
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{Instant, pause, resume, timeout},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{House, NAMES, dev_signer, dev_sts, server_tls};
+use crate::authenticator::{
+    client::{both, showing},
+    process::{https, record},
+};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const SALT: &[u8] = b"sixteen bytes ok";
+const HTTP_2: &[u8] = b"h2";
+const HTTP_1: &[u8] = b"http/1.1";
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const STRANGERS_STAY: Duration = Duration::from_secs(90);
+
+/// Time enough for a second to be noticed late.
+const LATE: Duration = Duration::from_secs(9);
+
+#[tokio::test]
+async fn who_is_slow_to_begin_or_to_say_what_he_wants_is_not_waited_for() {
+    let house = House::start(dev_sts().await.verifier(), "").await;
+    let grpc = house.running.grpc_addr();
+    let http = house.running.http_addr().unwrap();
+    // The settings, and headers that are longer than what comes.
+    let half_a_request = [
+        PREFACE,
+        &[0, 0, 0, 4, 0, 0, 0, 0, 0],
+        &[0, 64, 0, 1, 4, 0, 0, 0, 1],
+    ];
+    let half_a_request = half_a_request.concat();
+    let half_a_header = b"GET /livez HTTP/1.1\r\nhost: localhost\r\nx-slow: ".to_vec();
+    for (address, protocol, beginning, waited) in [
+        (grpc, HTTP_2, vec![], HANDSHAKE_TIMEOUT),
+        (http, HTTP_2, vec![], HANDSHAKE_TIMEOUT),
+        (http, HTTP_1, vec![], HANDSHAKE_TIMEOUT),
+        (grpc, HTTP_2, PREFACE[..10].to_vec(), HANDSHAKE_TIMEOUT),
+        (http, HTTP_2, PREFACE[..10].to_vec(), HANDSHAKE_TIMEOUT),
+        (http, HTTP_1, b"GET /".to_vec(), HANDSHAKE_TIMEOUT),
+        (http, HTTP_1, half_a_header, KEEPALIVE),
+        // It is asked whether it is there, and cannot say so before its request is whole.
+        (grpc, HTTP_2, half_a_request.clone(), 2 * KEEPALIVE),
+        (http, HTTP_2, half_a_request, 2 * KEEPALIVE),
+    ] {
+        let mut slow = connect(&house, address, protocol).await;
+        slow.write_all(&beginning).await.unwrap();
+        let took = drip(slow).await;
+        let case = format!("{:?} at {address}: {took:?}", beginning.escape_ascii());
+        assert!(took + LATE >= waited && took <= waited + LATE, "{case}");
+        assert!(took + LATE < STRANGERS_STAY, "{case}");
+    }
+    // Others were served meanwhile, and are.
+    house.client().await.challenge().await.unwrap();
+}
+
+/// A handshake that was begun, by a peer that then says nothing more.
+#[tokio::test]
+async fn who_is_slow_to_agree_on_tls_is_not_waited_for() {
+    let house = House::start(dev_sts().await.verifier(), "").await;
+    let http = house.running.http_addr().unwrap();
+    for address in [house.running.grpc_addr(), http] {
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        // A record of a handshake, and half of its length.
+        slow.write_all(&[22, 3, 1, 2]).await.unwrap();
+        let took = drip(slow).await;
+        assert!(took <= HANDSHAKE_TIMEOUT + LATE, "{took:?}");
+    }
+}
+
+#[tokio::test]
+async fn streams_of_one_connection_are_bounded_and_the_others_live() {
+    const MOST: usize = 256;
+    let sts = dev_sts().await;
+    let mut limits = Limits::default();
+    limits.handshake_timeout = Duration::from_secs(600);
+    let house = House::start_with(sts.verifier(), &record("app", ""), |builder, _| {
+        builder.limits(limits)
+    })
+    .await;
+    let signer = dev_signer(&sts, "checkout").await;
+    let client = house.client().await;
+    let token = client.session(&signer).await.session_token;
+    let mut open: Vec<_> = join_all((1..MOST).map(|_| client.silent())).await;
+    let (mut live, _) = client.accepted(&token, "app").await;
+
+    let one_more = client.silent();
+    tokio::pin!(one_more);
+    // What comes after it on the same connection is answered before it.
+    tokio::select! {
+        biased;
+        _ = &mut one_more => panic!("there are more than {MOST}"),
+        proved = live.scram(both(&[]), SALT, 4096) => proved.unwrap(),
+    };
+    drop(open.pop());
+    one_more.await.unwrap();
+    house.client().await.accepted(&token, "app").await;
+}
+
+/// Health and metrics are behind the same TLS: the same certificate, the same client certificates.
+#[tokio::test]
+async fn operators_show_a_certificate_where_one_is_demanded() {
+    let sts = dev_sts().await;
+    let house = House::start_with(sts.verifier(), "", |builder, authority| {
+        let tls = server_tls(authority, &NAMES);
+        builder.tls(tls.with_client_ca(authority.pem().as_bytes()).unwrap())
+    })
+    .await;
+    let url = format!("https://{}/livez", house.running.http_addr().unwrap());
+    let without = https(house.authority.pem().as_bytes());
+    assert!(without.get(&url).send().await.is_err());
+
+    let own = house.authority.client("operator");
+    let with = reqwest::Client::builder()
+        .no_proxy()
+        .tls_backend_preconfigured(showing(house.tls(), &own))
+        .build()
+        .unwrap();
+    assert!(with.get(&url).send().await.unwrap().status().is_success());
+    let plaintext = url.replace("https", "http");
+    assert!(with.get(plaintext).send().await.is_err());
+}
+
+async fn connect(house: &House, address: SocketAddr, protocol: &[u8]) -> TlsStream<TcpStream> {
+    let mut tls = house.tls();
+    tls.alpn_protocols = vec![protocol.to_vec()];
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let connector = TlsConnector::from(Arc::new(tls));
+    connector.connect(name, stream).await.unwrap()
+}
+
+/// Says a byte a second, and how long it was listened to.
+async fn drip(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) -> Duration {
+    pause();
+    let began = Instant::now();
+    let mut answer = [0; 1024];
+    loop {
+        match timeout(Duration::from_secs(1), stream.read(&mut answer)).await {
+            Ok(Ok(0) | Err(_)) => break,
+            // Settings and questions whether it is there; it says nothing to them.
+            Ok(Ok(_)) => {}
+            Err(_) => {
+                if stream.write_all(b"x").await.is_err() {
+                    break;
+                }
+            }
+        }
+    }
+    let took = began.elapsed();
+    resume();
+    took
+}
