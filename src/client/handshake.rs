@@ -18,7 +18,13 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use super::{AuthClient, lane::Connection, session::is_identity, status};
+use super::{
+    AuthClient,
+    lane::Connection,
+    retries::{Lost, Retries},
+    session::is_identity,
+    status,
+};
 use crate::{
     error::{Error, Hop, Kind, Result},
     opentelemetry::propagation::inject,
@@ -28,8 +34,8 @@ use crate::{
     wire::scram::{ClientFirstMessages, Mechanism},
 };
 
-/// A login is begun on so many connections to the Authenticator, if they break.
-const ATTEMPTS: usize = 3;
+/// A login is begun anew so often, if connections to the Authenticator break.
+const RETRIES: usize = 2;
 /// Start, challenge, outcome: the queue never fills.
 const MESSAGES: usize = 3;
 /// How long the Authenticator may take to note an outcome. Nobody waits for it.
@@ -61,7 +67,7 @@ impl Handshake {
         target: Target,
         deadline: Instant,
     ) -> Result<Self> {
-        let mut attempts = 1..ATTEMPTS;
+        let mut retries = Retries::new(&client.0.lanes, RETRIES);
         let mut renewed = false;
         loop {
             let session = client.0.sessions.session(deadline).await?;
@@ -81,11 +87,7 @@ impl Handshake {
                     session.accepted();
                     return Ok(handshake);
                 }
-                Err(Failure::Lost(error)) => {
-                    if attempts.next().is_none() {
-                        return Err(error);
-                    }
-                }
+                Err(Failure::Lost(lost)) => retries.another(lost)?,
                 // The session's own time is over, or the Authenticator's key is a new one.
                 Err(Failure::Final(error)) if error.is_unauthenticated() && !renewed => {
                     renewed = true;
@@ -299,7 +301,7 @@ impl Drop for Handshake {
 
 enum Failure {
     /// Nobody answered: worth another connection.
-    Lost(Error),
+    Lost(Lost),
     Final(Error),
 }
 

@@ -135,14 +135,10 @@ impl Lanes {
                 sleep_until(instant).await;
             }
             match self.dial_once().await {
-                Ok(connection) => {
-                    lock(&self.backoff).succeeded();
-                    return Ok(connection);
-                }
+                Ok(connection) => return Ok(connection),
                 Err(error) => {
                     lock(&self.backoff).failed();
-                    let restarting =
-                        *error.kind() == Kind::Unavailable && self.reached.load(Ordering::Relaxed);
+                    let restarting = *error.kind() == Kind::Unavailable && self.was_reached();
                     if !restarting || Instant::now() >= give_up {
                         return Err(error);
                     }
@@ -211,6 +207,12 @@ impl Lanes {
     pub(super) fn answered(&self, connection: &Connection) {
         connection.state.answered.store(true, Ordering::Relaxed);
         self.reached.store(true, Ordering::Relaxed);
+        // Not before: a proxy can be dialled, whatever is behind it.
+        lock(&self.backoff).succeeded();
+    }
+
+    pub(super) fn was_reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
     }
 }
 

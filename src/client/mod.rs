@@ -34,6 +34,7 @@ mod handshake;
 mod information;
 mod lane;
 mod probe;
+mod retries;
 mod session;
 mod status;
 #[cfg(all(test, feature = "authenticator"))]

@@ -28,6 +28,7 @@ use tokio::{
 use super::{
     backoff::Backoff,
     lane::{Lanes, lock},
+    retries::Retries,
 };
 use crate::{
     error::{Error, Hop, Kind, Result},
@@ -36,8 +37,8 @@ use crate::{
     secret::Secret,
 };
 
-/// A proof is begun once more if the connection breaks under it.
-const ATTEMPTS: usize = 2;
+/// A proof is begun anew so often, if connections break under it.
+const RETRIES: usize = 1;
 
 /// A verified identity, and the token that stands for it.
 #[derive(Debug)]
@@ -217,7 +218,7 @@ impl Sessions {
 
     async fn attempt(&self, trace: &Context) -> Result<Arc<Session>> {
         let deadline = Instant::now() + self.timeout;
-        let mut attempt = 1;
+        let mut retries = Retries::new(&self.lanes, RETRIES);
         loop {
             let connection = within(
                 deadline,
@@ -232,12 +233,7 @@ impl Sessions {
             };
             match exchange.run(trace).await {
                 Ok(session) => return Ok(Arc::new(session)),
-                Err(Failure::Lost(error)) => {
-                    if attempt == ATTEMPTS {
-                        return Err(error);
-                    }
-                    attempt += 1;
-                }
+                Err(Failure::Lost(lost)) => retries.another(lost)?,
                 Err(Failure::Final(error)) => return Err(error),
             }
         }

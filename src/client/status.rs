@@ -7,6 +7,7 @@ use tonic::{Code, Status};
 use super::{
     dial::Dialer,
     lane::{Connection, Lanes},
+    retries::Lost,
 };
 use crate::error::{Error, Hop, Kind, printable};
 
@@ -80,17 +81,25 @@ pub(super) fn answered(status: &Status, hop: Hop) -> Error {
 
 /// Gives up the connection on which nobody answered, for [`is_lost`], and says why. An Authenticator
 /// that has never answered on it is perhaps none.
-pub(super) fn lost(lanes: &Lanes, connection: &Connection, status: &Status) -> Error {
+pub(super) fn lost(lanes: &Lanes, connection: &Connection, status: &Status) -> Lost {
     connection.discard();
-    let dialer = lanes.dialer();
     if is_of_a_proxy(status) {
         // It is reached at once, each time, and what is behind it perhaps not.
         lanes.dial_later();
         let said = printable(status.message());
-        return dialer.unavailable(&format!(
-            "it is a proxy that reached no Authenticator: {said}"
-        ));
+        let what = format!("it is a proxy that reached no Authenticator: {said}");
+        return Lost {
+            error: lanes.dialer().unavailable(&what),
+            at_a_proxy: true,
+        };
     }
+    Lost {
+        error: broken(lanes.dialer(), connection),
+        at_a_proxy: false,
+    }
+}
+
+fn broken(dialer: &Dialer, connection: &Connection) -> Error {
     if let Some(failure) = connection.tls_failure() {
         // Under TLS 1.3 the Authenticator judges the client's certificate after the handshake.
         return dialer.explain(failure);

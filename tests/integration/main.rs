@@ -24,6 +24,7 @@ mod matrix;
 mod opentelemetry;
 mod postgres;
 mod rejections;
+mod replicas;
 mod secrets;
 mod thread;
 mod tracing;

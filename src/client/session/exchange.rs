@@ -12,7 +12,7 @@ use tonic::Streaming;
 
 use super::{Session, Sessions, clock::Skew, within};
 use crate::{
-    client::{lane::Connection, status},
+    client::{lane::Connection, retries::Lost, status},
     error::{Error, Hop, Kind, Result},
     identity::Arn,
     opentelemetry::propagation::inject,
@@ -35,7 +35,7 @@ pub(super) struct Exchange<'a> {
 
 pub(super) enum Failure {
     /// Nobody answered: worth another connection.
-    Lost(Error),
+    Lost(Lost),
     Final(Error),
 }
 

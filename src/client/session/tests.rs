@@ -1,4 +1,7 @@
-use std::{sync::atomic::AtomicBool, time::Duration};
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize},
+    time::Duration,
+};
 
 use aws_credential_types::{
     Credentials,
@@ -250,13 +253,25 @@ async fn a_proxy_that_reached_no_authenticator_is_asked_again() {
     let behaviour = Behaviour::good();
     let server = Server::start(&behaviour);
     let client = server.client().build().unwrap();
-    let asked = AtomicBool::new(false);
-    behaviour.on_challenge(move |()| match asked.swap(true, Ordering::SeqCst) {
-        false => Reply::Fail(Status::unavailable("no healthy upstream")),
-        true => Reply::Say(challenge()),
-    });
+    let failures = |number: usize| {
+        let asked = AtomicUsize::new(0);
+        behaviour.on_challenge(
+            move |()| match asked.fetch_add(1, Ordering::SeqCst) < number {
+                true => Reply::Fail(Status::unavailable("no healthy upstream")),
+                false => Reply::Say(challenge()),
+            },
+        );
+    };
+    // None was ever reached: there is perhaps none.
+    failures(usize::MAX);
+    let error = client.authenticate().await.unwrap_err();
+    assert!(
+        error.is_retryable() && error.hop() == Hop::Authenticator,
+        "{error}"
+    );
+    assert_eq!(behaviour.sessions(), RETRIES + 1);
+    failures(RETRIES);
     client.authenticate().await.unwrap();
-    assert_eq!(behaviour.sessions(), 2);
 }
 
 #[tokio::test]

@@ -200,6 +200,11 @@ impl Process {
         }
     }
 
+    /// Ends it without a word, as a machine does that fails.
+    pub fn kill(&mut self) {
+        self.child.kill().and_then(|()| self.child.wait()).ok();
+    }
+
     /// Stops it now: as it asks to be stopped, and after five seconds without mercy.
     pub fn stop(&mut self) {
         self.guard.kill().and_then(|()| self.guard.wait()).ok();

@@ -10,8 +10,8 @@
 )]
 
 use approzium_peers::{
-    Chromium, Jaeger, MariaDb, Method, Moto, OpenBao, Postgres, Process, Prometheus, PythonSdk,
-    Rule, Stop, capture, eventually, peer,
+    Chromium, Envoy, Jaeger, MariaDb, Method, Moto, OpenBao, Postgres, Process, Prometheus,
+    PythonSdk, Rule, Stop, capture, eventually, free_port, peer,
 };
 use tokio::io::AsyncReadExt;
 use tokio_postgres::NoTls;
@@ -96,6 +96,36 @@ async fn openbao_keeps_secrets_until_it_is_sealed() {
         async || ask().await.ok(),
     );
     assert_eq!(kept.await, secret);
+}
+
+#[tokio::test]
+async fn envoy_does_what_its_configuration_says() {
+    let port = free_port();
+    let configuration = format!(
+        r#"
+static_resources:
+  listeners:
+    - address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
+      filter_chains:
+        - filters:
+            - name: envoy.filters.network.direct_response
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.direct_response.v3.Config
+                response: {{ inline_string: here }}
+"#
+    );
+    let envoy = peer!(Envoy::start(&configuration));
+    let mut connection = tokio::net::TcpStream::connect(("127.0.0.1", port))
+        .await
+        .unwrap();
+    let mut said = String::new();
+    connection.read_to_string(&mut said).await.unwrap();
+    assert_eq!(said, "here");
+    let listeners = "listener_manager.total_listeners_active";
+    assert_eq!(envoy.statistic(listeners).await.unwrap(), 1);
+    assert!(envoy.statistic("no_such_thing").await.is_err());
+    drop(envoy);
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
 }
 
 #[tokio::test]
