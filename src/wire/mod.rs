@@ -7,5 +7,6 @@
 
 pub mod channel_binding;
 pub mod md5;
+pub mod mysql_native;
 pub mod postgres;
 pub mod scram;

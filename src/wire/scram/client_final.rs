@@ -30,6 +30,13 @@ impl ClientFinal {
         self.message.as_bytes()
     }
 
+    /// The ClientProof alone, in base64, as it stands at the message's end.
+    pub fn proof(&self) -> &str {
+        self.message
+            .rsplit_once(",p=")
+            .map_or("", |(_, proof)| proof)
+    }
+
     /// What the server's last message has to carry.
     pub fn server_signature(&self) -> &ServerSignature {
         &self.server_signature

@@ -21,6 +21,8 @@ pub enum Error {
     ChannelBindingData,
     /// The messages are not the client-first-messages of one exchange.
     ClientFirstMessages,
+    /// The text is not the AuthMessage of one exchange without channel binding.
+    AuthMessage,
     /// The message is longer than the limit, in bytes.
     MessageTooLong {
         /// The most that is allowed.
@@ -87,6 +89,10 @@ impl fmt::Display for Error {
             Error::ClientFirstMessages => {
                 f.write_str("not the client-first-messages of one SCRAM exchange")
             }
+            Error::AuthMessage => f.write_str(
+                "not the AuthMessage of one SCRAM exchange without channel binding \
+                 (n=…,r=…, the server's message, c=biws,r=…)",
+            ),
             Error::MessageTooLong { limit } => {
                 write!(f, "SCRAM message longer than {limit} bytes")
             }

@@ -43,6 +43,7 @@
 //! ```
 
 mod attributes;
+mod auth_message;
 mod client_final;
 mod client_first;
 mod client_first_messages;
@@ -56,6 +57,7 @@ mod server_first;
 #[cfg(test)]
 mod tests;
 
+pub use auth_message::read_auth_message;
 pub use client_final::{ClientFinal, ServerSignature};
 pub use client_first::{ClientFirst, NONCE_LENGTH};
 pub use client_first_messages::ClientFirstMessages;

@@ -73,6 +73,17 @@ impl ServerFirst {
         self.iterations
     }
 
+    /// Whether the message says just this salt, in base64, and these iterations.
+    #[must_use]
+    pub fn is_of(&self, salt: &str, iterations: u32) -> bool {
+        STANDARD.encode(&self.salt) == salt && self.iterations == iterations
+    }
+
+    /// The server's nonce.
+    pub(super) fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
     /// Answers the challenge.
     ///
     /// The proof covers the server's message byte for byte as it was received.
