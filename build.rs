@@ -4,12 +4,18 @@ use std::{error::Error, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new("proto");
-    let file = root.join("approzium/v2/authenticator.proto");
+    let files =
+        ["v1", "v2"].map(|version| root.join(format!("approzium/{version}/authenticator.proto")));
     println!("cargo::rerun-if-changed=proto");
-    let descriptors = protox::compile([file], [root])?;
+    let descriptors = protox::compile(files, [root])?;
     tonic_prost_build::configure()
         // Written by hand in src/proto.rs, without what is secret.
         .skip_debug([
+            "approzium.authenticator.protos.AWSIdentity",
+            "approzium.authenticator.protos.MYSQLSHA1Response",
+            "approzium.authenticator.protos.PGMD5Response",
+            "approzium.authenticator.protos.PGSHA256HashRequest",
+            "approzium.authenticator.protos.PGSHA256Response",
             "approzium.v2.AwsProof",
             "approzium.v2.HandshakeStart",
             "approzium.v2.Md5Response",

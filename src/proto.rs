@@ -5,6 +5,21 @@
 
 use std::fmt;
 
+/// `approzium.authenticator.protos`, the original's: see `proto/approzium/v1/authenticator.proto`.
+#[cfg(feature = "authenticator")]
+#[allow(
+    missing_docs,
+    dead_code,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    reason = "generated code is documented where it is written: in the .proto file; nobody here \
+              calls it"
+)]
+pub(crate) mod v1 {
+    tonic::include_proto!("approzium.authenticator.protos");
+}
+
 /// `approzium.v2`: see `proto/approzium/v2/authenticator.proto`.
 #[allow(
     missing_docs,
@@ -77,6 +92,45 @@ impl fmt::Debug for v2::outcome::Succeeded {
     }
 }
 
+/// Without the URL: whoever has it is whom it names, for a while.
+#[cfg(feature = "authenticator")]
+impl fmt::Debug for v1::AwsIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsIdentity")
+            .field("claimed_iam_arn", &self.claimed_iam_arn)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Without the exchange: with a proof, it gives guesses at the password something to be compared
+/// with.
+#[cfg(feature = "authenticator")]
+impl fmt::Debug for v1::Pgsha256HashRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pgsha256HashRequest")
+            .field("pwd_request", &self.pwd_request)
+            .field("iterations", &self.iterations)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Answers of v1 log in, and one of them plays the database: nothing of them.
+#[cfg(feature = "authenticator")]
+macro_rules! without_the_answer {
+    ($($name:ident)+) => {$(
+        impl fmt::Debug for v1::$name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name))
+                    .field("requestid", &self.requestid)
+                    .finish_non_exhaustive()
+            }
+        }
+    )+};
+}
+
+#[cfg(feature = "authenticator")]
+without_the_answer! { Pgmd5Response Pgsha256Response Mysqlsha1Response }
+
 #[cfg(test)]
 mod tests {
     use super::v2::{
@@ -87,6 +141,58 @@ mod tests {
     };
 
     const CANARY: &str = "canary-7f3a";
+
+    #[cfg(feature = "authenticator")]
+    #[test]
+    fn no_secret_of_the_originals_is_printed() {
+        use super::v1::{
+            AwsIdentity, Mysqlsha1Response, PasswordRequest, Pgmd5HashRequest, Pgmd5Response,
+            Pgsha256HashRequest, Pgsha256Response,
+        };
+
+        let who = PasswordRequest {
+            dbhost: "db.example".into(),
+            aws: Some(AwsIdentity {
+                signed_get_caller_identity: CANARY.into(),
+                claimed_iam_arn: "arn:aws:iam::123456789012:user/ann".into(),
+            }),
+            ..PasswordRequest::default()
+        };
+        let md5 = Pgmd5HashRequest {
+            pwd_request: Some(who.clone()),
+            salt: Vec::new(),
+        };
+        let scram = Pgsha256HashRequest {
+            pwd_request: Some(who),
+            authentication_msg: CANARY.into(),
+            ..Pgsha256HashRequest::default()
+        };
+        let md5_answer = Pgmd5Response {
+            hash: CANARY.into(),
+            requestid: "7f".into(),
+        };
+        let scram_answer = Pgsha256Response {
+            cproof: CANARY.into(),
+            sproof: CANARY.into(),
+            requestid: "7f".into(),
+        };
+        let mysql_answer = Mysqlsha1Response {
+            hash: CANARY.into(),
+            requestid: "7f".into(),
+        };
+        let bytes = format!("{:?}", CANARY.as_bytes());
+        for (shown, says) in [
+            (format!("{md5:?}"), "db.example"),
+            (format!("{scram:?}"), "user/ann"),
+            (format!("{md5_answer:?}"), "7f"),
+            (format!("{scram_answer:?}"), "7f"),
+            (format!("{mysql_answer:?}"), "7f"),
+        ] {
+            assert!(shown.contains(says), "{shown}");
+            let bytes = bytes.trim_matches(['[', ']']);
+            assert!(!shown.contains(CANARY) && !shown.contains(bytes), "{shown}");
+        }
+    }
 
     #[test]
     fn no_secret_is_printed() {

@@ -71,6 +71,7 @@ reasons! {
     SessionGranted = "session_granted",
     ScramAnswered = "scram_answered",
     Md5Answered = "md5_answered",
+    MysqlNativeAnswered = "mysql_native_answered",
 
     /// The client brought the database's own signature.
     LoginVerified = "login_verified",
@@ -82,6 +83,13 @@ reasons! {
     LoginCancelled = "login_cancelled",
     /// The stream ended without a word, or none came in time.
     LoginUnknown = "login_unknown",
+
+    /// By the v1 API: the proof is not of who its client says it is.
+    ClaimedArnMismatch = "claimed_arn_mismatch",
+    /// By the v1 API: somebody else used the proof first.
+    ProofReplayed = "proof_replayed",
+    /// Who used a proof first cannot be told.
+    ReplayStoreUnavailable = "replay_store_unavailable",
 
     TooManySessions = "too_many_sessions",
     ProofTimeout = "proof_timeout",
@@ -129,6 +137,7 @@ reasons! {
     KeysOfAnotherChallenge = "keys_of_another_challenge",
     TooManyDerivations = "too_many_derivations",
     TooManyMd5Answers = "too_many_md5_answers",
+    TooManyMysqlNativeAnswers = "too_many_mysql_native_answers",
     /// Of one identity.
     TooManyHandshakes = "too_many_handshakes",
     /// From one address.
@@ -140,6 +149,8 @@ impl Reason {
     pub(crate) fn is_suspicious(self) -> bool {
         match self {
             Reason::LoginUnproved
+            | Reason::ClaimedArnMismatch
+            | Reason::ProofReplayed
             | Reason::TokenForged
             | Reason::TokenOtherCertificate
             | Reason::MalformedMessage

@@ -15,9 +15,15 @@ use super::{
     listener::{Acceptor, GrpcListener, MAX_STREAMS},
     metrics::Metrics,
     readiness::Readiness,
-    service::{MAX_MESSAGE_SIZE, Service},
+    service::{MAX_MESSAGE_SIZE, Service, V1Service},
 };
-use crate::{error::printable, proto::v2::authenticator_server::AuthenticatorServer};
+use crate::{
+    error::printable,
+    proto::{
+        v1::authenticator_server::AuthenticatorServer as V1Server,
+        v2::authenticator_server::AuthenticatorServer,
+    },
+};
 
 /// The service as gRPC's health protocol knows it; the empty name stands for the whole server.
 const SERVICE: &str = "approzium.v2.Authenticator";
@@ -35,6 +41,7 @@ pub(super) async fn serve_grpc(
     acceptor: Acceptor,
     listener: TcpListener,
     service: Service,
+    v1: Option<V1Service>,
     readiness: Arc<Readiness>,
 ) -> JoinHandle<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -44,6 +51,11 @@ pub(super) async fn serve_grpc(
     let service = AuthenticatorServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_SIZE)
         .max_encoding_message_size(MAX_MESSAGE_SIZE);
+    let v1 = v1.map(|v1| {
+        V1Server::new(v1)
+            .max_decoding_message_size(MAX_MESSAGE_SIZE)
+            .max_encoding_message_size(MAX_MESSAGE_SIZE)
+    });
     let drain = acceptor.drain.clone();
     let draining = async move {
         drain.run_until_cancelled(follow(&health, &readiness)).await;
@@ -55,6 +67,7 @@ pub(super) async fn serve_grpc(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .add_service(service)
+        .add_optional_service(v1)
         .add_service(health_service)
         .serve_with_incoming_shutdown(GrpcListener(acceptor.listen(listener)), draining);
     tokio::spawn(async move {

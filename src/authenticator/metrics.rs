@@ -49,6 +49,8 @@ pub(crate) enum Phase {
     Derivation,
     /// A whole handshake call up to the proof, the client's part included.
     Handshake,
+    /// A whole call of the v1 API, which proves an identity and answers a challenge at once.
+    HandshakeV1,
 }
 
 impl Phase {
@@ -59,6 +61,7 @@ impl Phase {
             Phase::Authorization => "authorization",
             Phase::Derivation => "derivation",
             Phase::Handshake => "handshake",
+            Phase::HandshakeV1 => "handshake_v1",
         }
     }
 }
@@ -265,6 +268,14 @@ impl Metrics {
     /// Nothing of the call is left, a login's outcome included.
     pub(crate) fn stream_ended(&self) {
         self.streams.dec();
+    }
+
+    /// An identity was compared with what its client says.
+    pub(crate) fn claim(&self, matches: bool) {
+        self.original.identity_matching_attempts.increment();
+        if !matches {
+            self.original.identity_matching_failures.increment();
+        }
     }
 
     /// A record was looked up, and an identity compared with it.

@@ -36,6 +36,7 @@ mod logging;
 mod metrics;
 mod readiness;
 mod reload;
+mod replay;
 mod secrets;
 pub mod serve;
 mod server;

@@ -14,8 +14,9 @@ use super::{
     listener::Acceptor,
     metrics::Metrics,
     readiness::Readiness,
+    replay::InMemory,
     secrets::SecretsManager,
-    service::{Service, Shared},
+    service::{Service, Shared, V1, V1Service},
     sts::StsCalls,
     tls::{LiveTls, ServerTls},
     token::{MAX_SESSION_LIFETIME, SessionKeys, Tokens},
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     Error, Result,
     error::printable,
-    identity::aws::{Audiences, Skew, Verifier, is_audience},
+    identity::aws::{Audiences, PresignedLimits, Skew, Verifier, is_audience},
 };
 
 /// An Authenticator within this process.
@@ -68,6 +69,7 @@ impl Authenticator {
             limits: Limits::default(),
             drain_timeout: Duration::from_secs(20),
             audit_log: None,
+            v1_api: None,
         }
     }
 }
@@ -87,6 +89,7 @@ pub struct AuthenticatorBuilder {
     limits: Limits,
     drain_timeout: Duration,
     audit_log: Option<AuditLog>,
+    v1_api: Option<PresignedLimits>,
 }
 
 impl AuthenticatorBuilder {
@@ -175,6 +178,14 @@ impl AuthenticatorBuilder {
         self
     }
 
+    /// Serves the original's API as well, for its Python and Go SDKs. Its proofs of identity can be
+    /// replayed, and its answers let a client play the database: see the security documentation.
+    /// Default: off.
+    pub fn v1_api(mut self, limits: impl Into<Option<PresignedLimits>>) -> Self {
+        self.v1_api = limits.into();
+        self
+    }
+
     /// Starts it. It runs on tasks of its own until it is shut down or dropped.
     ///
     /// # Errors
@@ -213,7 +224,7 @@ impl AuthenticatorBuilder {
             metrics.clone(),
             acceptor.drain.clone(),
         ));
-        let service = Service(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             verifier: self.verifier.ok_or_else(|| missing("a verifier"))?,
             audiences,
             skew: Skew::default(),
@@ -228,7 +239,19 @@ impl AuthenticatorBuilder {
             metrics: metrics.clone(),
             audit_log: self.audit_log,
             limits,
-        }));
+        });
+        let v1 = self.v1_api.map(|limits| {
+            ::tracing::warn!(
+                "the v1 API is on: its proofs of identity can be replayed from the address that \
+                 first used them, and its answers let a client play the database"
+            );
+            V1Service(Arc::new(V1 {
+                shared: shared.clone(),
+                limits,
+                proofs: Arc::new(InMemory::default()),
+            }))
+        });
+        let service = Service(shared);
 
         let grpc = bind("grpc_port", self.grpc).await?;
         let http = match self.http {
@@ -241,6 +264,7 @@ impl AuthenticatorBuilder {
             acceptor.speaking(&[b"h2"]),
             grpc,
             service,
+            v1,
             readiness.clone(),
         );
         let mut servers = vec![grpc.await];

@@ -45,6 +45,21 @@ impl Target {
         })
     }
 
+    /// As the v1 API names it: without the database, and with the port as a text.
+    pub(crate) fn of(host: &str, port: &str, user: &str) -> Result<Self, InvalidTarget> {
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        Ok(Target {
+            host: text("host", host, 1..=MAX_HOST)?,
+            port: port
+                .parse()
+                .ok()
+                .filter(|port| digits && *port != 0)
+                .ok_or(InvalidTarget::Text("port is not between 1 and 65535"))?,
+            user: text("user", user, 1..=MAX_NAME)?,
+            database: String::new(),
+        })
+    }
+
     pub(crate) fn key(&self) -> RecordKey {
         RecordKey::new(&self.host, self.port, &self.user)
     }

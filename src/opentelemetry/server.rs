@@ -24,7 +24,7 @@ use super::{
 /// At most this many steps are remembered of a call whose caller is not known yet.
 const REMEMBERED: usize = 8;
 
-/// The span of one call of the service `approzium.v2.Authenticator`.
+/// The span of one call of the Authenticator's.
 ///
 /// Dropped before its end, the call was cancelled.
 #[derive(Debug, Default)]
@@ -56,7 +56,8 @@ struct Step {
 }
 
 impl ServerSpan {
-    /// A call begins. `method` is the name in the protocol: `Authenticate`.
+    /// A call begins. `method` is its name in the protocol:
+    /// `approzium.v2.Authenticator/Authenticate`.
     pub(crate) fn start(method: &'static str, request_id: &str, metadata: &MetadataMap) -> Self {
         let Some(instrumentation) = instrumentation::effective(None) else {
             return ServerSpan(None);
@@ -180,15 +181,13 @@ impl Call {
     }
 
     fn builder(&self) -> SpanBuilder {
-        SpanBuilder::from_name(format!("approzium.authenticator/{}", self.method))
+        let name = self.method.rsplit('/').next().unwrap_or_default();
+        SpanBuilder::from_name(format!("approzium.authenticator/{name}"))
             .with_kind(SpanKind::Server)
             .with_start_time(self.start)
             .with_attributes([
                 KeyValue::new(key::RPC_SYSTEM_NAME, "grpc"),
-                KeyValue::new(
-                    key::RPC_METHOD,
-                    format!("approzium.v2.Authenticator/{}", self.method),
-                ),
+                KeyValue::new(key::RPC_METHOD, self.method),
                 shared(key::REQUEST_ID, &self.request_id),
             ])
     }

@@ -15,7 +15,7 @@ use approzium_peers::{
 use aws_credential_types::provider::SharedCredentialsProvider;
 
 mod environment;
-mod hostile_sts;
+pub(crate) mod hostile_sts;
 mod outage;
 mod reach;
 mod stand_in;

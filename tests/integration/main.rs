@@ -28,6 +28,7 @@ mod replicas;
 mod secrets;
 mod thread;
 mod tracing;
+mod v1;
 
 /// A name that nobody has, and no name server is asked for: a label has at most 63 bytes (RFC 1035,
 /// 2.3.4), and this one's first has 64.

@@ -68,11 +68,11 @@ impl House {
         }
     }
 
-    fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.running.grpc_addr().to_string()
     }
 
-    fn tls(&self) -> rustls::ClientConfig {
+    pub(crate) fn tls(&self) -> rustls::ClientConfig {
         tls(self.authority.pem().as_bytes())
     }
 
@@ -141,7 +141,7 @@ impl Log {
     }
 
     /// The audit line of a request with this decision.
-    async fn audit(&self, request_id: &str, decision: &str) -> Value {
+    pub(crate) async fn audit(&self, request_id: &str, decision: &str) -> Value {
         until("an audit line", async || {
             let mut lines = self.lines(|line| {
                 line["target"] == "approzium::audit"

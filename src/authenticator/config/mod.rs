@@ -26,7 +26,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 pub use self::flags::Arguments;
 pub(crate) use self::{layers::Layers, secrets::Manager};
 use super::{Limits, MAX_SESSION_LIFETIME, logging, logging::LogFormat};
-use crate::{Result, error::printable};
+use crate::{Result, error::printable, identity::aws::PresignedLimits};
 
 /// What is to be served, and how.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) http_port: u16,
     pub(crate) grpc_port: u16,
     pub(crate) drain_timeout: Duration,
+    /// None: the v1 API is off.
+    pub(crate) v1_api: Option<PresignedLimits>,
     pub(crate) log_level: String,
     pub(crate) log_format: LogFormat,
     pub(crate) audit_log_path: Option<PathBuf>,
@@ -76,6 +78,7 @@ impl Config {
             http_port: layers.number("http_port", 6000)?,
             grpc_port: layers.number("grpc_port", 6001)?,
             drain_timeout: layers.duration("drain_timeout", Duration::from_secs(20))?,
+            v1_api: v1_api(&layers)?,
             log_level,
             log_format: layers.get("log_format", log_format)?.unwrap_or_default(),
             audit_log_path: layers.path("audit_log_path"),
@@ -97,6 +100,24 @@ impl Config {
             dev_dir: layers.path("dev_dir"),
             layers,
         })
+    }
+}
+
+fn v1_api(layers: &Layers) -> Result<Option<PresignedLimits>> {
+    const PYTHONS: Duration = Duration::from_secs(3600);
+    const KEY: &str = "v1_max_expires";
+    let default = PresignedLimits::default();
+    let max_expires = layers.duration(KEY, default.max_expires)?;
+    if max_expires > PYTHONS {
+        return Err(layers.error(KEY, "it is at most 60m"));
+    }
+    if layers.switch("v1_api")? {
+        return Ok(Some(PresignedLimits { max_expires }));
+    }
+    // A setting that is not heeded is worse than none.
+    match layers.origin(KEY) {
+        Some(_) => Err(layers.error(KEY, "it is of the v1 API, and v1_api is off")),
+        None => Ok(None),
     }
 }
 

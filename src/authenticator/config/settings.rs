@@ -47,6 +47,10 @@ settings! {
             "Port for applications; 0 takes a free one [default: 6001]"
         "drain_timeout" "APPROZIUM_DRAIN_TIMEOUT" Value
             "How long logins under way may take after SIGTERM [default: 20s]"
+        "v1_api" "APPROZIUM_V1_API" Switch
+            "Serve the original's API too, for its SDKs: its proofs can be replayed"
+        "v1_max_expires" "APPROZIUM_V1_MAX_EXPIRES" Value
+            "What X-Amz-Expires of its proofs may say, at most 60m; Python's says 60m [default: 15m]"
     }
     "logging" {
         "log_level" "APPROZIUM_LOG_LEVEL" Value

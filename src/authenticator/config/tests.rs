@@ -55,6 +55,29 @@ fn flags_win_over_variables_over_the_file() {
 }
 
 #[test]
+fn the_originals_api_is_off_and_its_proofs_say_a_quarter_of_an_hour_at_most() {
+    assert_eq!(load(&[], &[]).unwrap().v1_api, None);
+    let minutes = |minutes: u64| {
+        Some(PresignedLimits {
+            max_expires: Duration::from_secs(60 * minutes),
+        })
+    };
+    assert_eq!(load(&["--v1-api"], &[]).unwrap().v1_api, minutes(15));
+    let variables = [
+        ("APPROZIUM_V1_API", "true"),
+        ("APPROZIUM_V1_MAX_EXPIRES", "3600s"),
+    ];
+    assert_eq!(load(&[], &variables).unwrap().v1_api, minutes(60));
+    for flags in [
+        &["--v1-max-expires", "60m"][..],
+        &["--v1-api", "--v1-max-expires", "61m"],
+    ] {
+        let text = load(flags, &[]).unwrap_err().to_string();
+        assert!(text.contains("v1_max_expires (flag"), "{text}");
+    }
+}
+
+#[test]
 fn an_error_names_the_key_and_its_source() {
     let file = file("limits: {max_iterations: many}\n");
     let path = file.path().to_str().unwrap();

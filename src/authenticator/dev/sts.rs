@@ -107,6 +107,7 @@ impl DevSts {
     pub fn verifier(&self) -> DevVerifier {
         DevVerifier {
             keys: Arc::clone(&self.directory.keys),
+            sts: self.address,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The verification of proofs that throw-away keys signed.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use time::OffsetDateTime;
 
@@ -8,7 +8,7 @@ use super::keys::{Keys, Refusal, Signed};
 use crate::identity::{
     Rejection, VerifiedIdentity,
     aws::{
-        CheckedProof, Verifier,
+        CheckedProof, PresignedOrigin, PresignedProof, Verifier,
         sigv4::{Scope, SignedRequest},
     },
 };
@@ -19,6 +19,19 @@ use crate::identity::{
 #[derive(Clone)]
 pub struct DevVerifier {
     pub(super) keys: Arc<Keys>,
+    /// Where its stand-in answers: presigned proofs have it in their URL.
+    pub(super) sts: SocketAddr,
+}
+
+impl DevVerifier {
+    fn authenticate(&self, signed: &Signed<'_>) -> Result<VerifiedIdentity, Rejection> {
+        self.keys
+            .authenticate(signed, OffsetDateTime::now_utc())
+            .map_err(|refusal| match refusal {
+                Refusal::UnknownKey | Refusal::Expired => Rejection::Credentials,
+                Refusal::Signature => Rejection::Signature,
+            })
+    }
 }
 
 #[tonic::async_trait]
@@ -42,12 +55,38 @@ impl Verifier for DevVerifier {
             },
             signature: proof.signature(),
         };
-        self.keys
-            .authenticate(&signed, OffsetDateTime::now_utc())
-            .map_err(|refusal| match refusal {
-                Refusal::UnknownKey | Refusal::Expired => Rejection::Credentials,
-                Refusal::Signature => Rejection::Signature,
-            })
+        self.authenticate(&signed)
+    }
+
+    fn presigned_origin(&self) -> PresignedOrigin {
+        PresignedOrigin::StandIn(self.sts)
+    }
+
+    async fn verify_presigned(
+        &self,
+        proof: &PresignedProof,
+    ) -> Result<VerifiedIdentity, Rejection> {
+        let host = self.sts.to_string();
+        if proof.host() != host {
+            return Err(Rejection::Malformed("the URL is not the stand-in's"));
+        }
+        self.authenticate(&Signed {
+            access_key_id: proof.access_key_id(),
+            security_token: proof.security_token(),
+            scope: Scope {
+                amz_date: proof.amz_date(),
+                region: proof.region().name(),
+                service: "sts",
+            },
+            request: SignedRequest {
+                method: proof.method().as_str(),
+                path: "/",
+                canonical_query: &proof.canonical_query(),
+                headers: &[("host", &host)],
+                body: b"",
+            },
+            signature: proof.signature(),
+        })
     }
 }
 

@@ -75,6 +75,12 @@ impl Credential {
         if policy.methods.contains(&Method::Md5) {
             return Err("methods: md5 takes the password, of which scram_sha_256 holds nothing");
         }
+        if policy.methods.contains(&Method::MysqlNativePassword) {
+            return Err(
+                "methods: mysql_native_password takes the password, of which scram_sha_256 holds \
+                 nothing",
+            );
+        }
         let salt = policy.pinned_salt.as_deref().unwrap_or(keys.salt());
         let iterations = policy.pinned_iterations.unwrap_or(keys.iterations());
         if !keys.fit(salt, iterations) {

@@ -196,12 +196,27 @@ fn consistent(policy: &Policy) -> Result<(), &'static str> {
     if policy.methods.is_empty() {
         return Err("methods must not be empty");
     }
-    if policy.methods.contains(&Method::Md5)
+    let without_salt = [Method::Md5, Method::MysqlNativePassword];
+    if policy
+        .methods
+        .iter()
+        .any(|method| without_salt.contains(method))
         && (policy.pinned_salt.is_some() || policy.pinned_iterations.is_some())
     {
         return Err(
-            "methods: md5 has neither salt nor iterations that pinned_salt or pinned_iterations \
-             could hold it to",
+            "methods: md5 and mysql_native_password have neither salt nor iterations that \
+             pinned_salt or pinned_iterations could hold them to",
+        );
+    }
+    if policy.methods.contains(&Method::MysqlNativePassword)
+        && policy
+            .methods
+            .iter()
+            .any(|method| *method != Method::MysqlNativePassword)
+    {
+        return Err(
+            "methods: mysql_native_password is MySQL's, and the others are PostgreSQL's: a record \
+             is of one database",
         );
     }
     if policy.demands_channel_binding() {

@@ -111,6 +111,9 @@ pub(crate) enum Method {
     /// PostgreSQL's MD5: its hash is as good as the password, and its salts are four bytes.
     #[serde(rename = "md5")]
     Md5,
+    /// MySQL's, of the v1 API: with what the server keeps, one answer is as good as the password.
+    #[serde(rename = "mysql_native_password")]
+    MysqlNativePassword,
     #[serde(rename = "scram-sha-256")]
     ScramSha256,
     #[serde(rename = "scram-sha-256-plus")]
@@ -122,6 +125,7 @@ impl Method {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Method::Md5 => "md5",
+            Method::MysqlNativePassword => "mysql_native_password",
             Method::ScramSha256 => "scram-sha-256",
             Method::ScramSha256Plus => "scram-sha-256-plus",
         }

@@ -164,6 +164,7 @@ async fn common(config: &Config) -> Result<AuthenticatorBuilder> {
         .http_address(address(config, config.http_port).await?)
         .session_lifetime(config.session_lifetime)
         .limits(config.limits.clone())
+        .v1_api(config.v1_api)
         .drain_timeout(config.drain_timeout);
     Ok(if config.audiences.is_empty() {
         builder.own_name(config.host.clone())

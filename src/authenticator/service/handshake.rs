@@ -3,8 +3,6 @@
 //! Identity first, then the record, then the challenge. After the proof there is only the client's
 //! word on how the login ended; where it brings the database's own signature, the keys are kept.
 
-mod pace;
-
 use std::{
     sync::Arc,
     time::{Instant, SystemTime},
@@ -12,7 +10,7 @@ use std::{
 
 use super::{
     Call,
-    mechanism::{check_pins, choose, client_first_messages, method},
+    mechanism::{choose, client_first_messages, method},
     refusal::Refusal,
 };
 use crate::{
@@ -20,7 +18,7 @@ use crate::{
         audit::{Decision, Reason},
         keys::Held,
         metrics::{Ending, Phase},
-        secrets::{Method, Record, RecordKey},
+        secrets::{Method, Record},
         target::{Target, attribution},
         token::Session,
     },
@@ -32,7 +30,7 @@ use crate::{
     },
     wire::{
         md5,
-        scram::{ClientFinal, ClientFirst, Limits, NONCE_LENGTH, ServerFirst},
+        scram::{ClientFinal, ClientFirst, Limits, NONCE_LENGTH},
     },
 };
 
@@ -103,7 +101,7 @@ impl Answered {
 
 impl HandshakeCall {
     async fn answer(&mut self) -> Result<Answered, Refusal> {
-        self.is_seldom_from_its_address()?;
+        self.shared.is_seldom_from(&self.peer)?;
         let limits = self.shared.limits.clone();
         let start = match self
             .message(limits.handshake_timeout, Reason::StartTimeout)
@@ -113,11 +111,14 @@ impl HandshakeCall {
             _ => return Err(unexpected("a start")),
         };
         let session = self.identify(&start)?;
-        self.is_seldom_for(&session.identity.principal)?;
+        self.shared.is_seldom_for(&session.identity.principal)?;
         let target = Target::parse(&start)?;
         self.audit.attribution = attribution(&start)?;
         self.audit.target = Some(target.clone());
-        let record = self.authorize(&session, &target.key()).await?;
+        let shared = self.shared.clone();
+        let record = shared
+            .authorized(&mut self.span, &session.identity, &target.key())
+            .await?;
         let mut nonce = [0; NONCE_LENGTH];
         getrandom::fill(&mut nonce).map_err(|error| Refusal::internal(&error.to_string()))?;
         self.reply(Answer::Accepted(HandshakeAccepted {
@@ -150,24 +151,6 @@ impl HandshakeCall {
         Ok(session)
     }
 
-    async fn authorize(
-        &mut self,
-        session: &Session,
-        key: &RecordKey,
-    ) -> Result<Arc<Record>, Refusal> {
-        let shared = self.shared.clone();
-        self.span
-            .step(
-                "secret",
-                |refusal: &Refusal| refusal.reason().as_str(),
-                async {
-                    let authorized = shared.authorizer.authorize(&session.identity, key).await;
-                    authorized.map_err(Refusal::from)
-                },
-            )
-            .await
-    }
-
     /// By the offer the mechanism is chosen again here: what the client made of it, and sent to the
     /// database, is not asked. If that was another message, the database refuses the `c=`.
     async fn scram(
@@ -192,7 +175,11 @@ impl HandshakeCall {
         };
         let server_first =
             ClientFirst::new(channel_binding, nonce).server_first(&first.message, &bounds)?;
-        let (record, held) = self.keys(&session, record, &server_first).await?;
+        let shared = self.shared.clone();
+        let (salt, iterations) = (server_first.salt(), server_first.iterations());
+        let (record, held) = shared
+            .keys_for(&mut self.span, &session.identity, &record, salt, iterations)
+            .await?;
         let client_final = server_first.client_final(&held.keys)?;
         self.reply(Answer::ScramClientFinal(ScramClientFinal {
             message: client_final.message().to_vec(),
@@ -210,43 +197,6 @@ impl HandshakeCall {
         })
     }
 
-    /// The keys for a challenge, if the record is still what the mechanism was chosen by: minutes
-    /// may have passed. A salt other than the confirmed one is a sign that the password was
-    /// changed: then the record is read again first, and decided on again.
-    async fn keys(
-        &mut self,
-        session: &Session,
-        chosen_by: Arc<Record>,
-        server_first: &ServerFirst,
-    ) -> Result<(Arc<Record>, Held), Refusal> {
-        let shared = self.shared.clone();
-        let (salt, iterations) = (server_first.salt(), server_first.iterations());
-        let identity = &session.identity;
-        let mut record = shared.authorizer.still(identity, &chosen_by.key).await?;
-        if shared.keys.looks_rotated(&record, salt, iterations).await
-            && let Some(reread) = shared.authorizer.reread(identity, &record.key).await
-        {
-            record = reread?;
-        }
-        if record.policy != chosen_by.policy {
-            return Err(Refusal::changed());
-        }
-        check_pins(&record.policy, salt, iterations)?;
-        let held = self
-            .span
-            .step(
-                "compute",
-                |refusal: &Refusal| refusal.reason().as_str(),
-                async {
-                    let principal = &identity.principal;
-                    let keys = shared.keys.keys(&record, principal, salt, iterations).await;
-                    keys.map_err(Refusal::from)
-                },
-            )
-            .await?;
-        Ok((record, held))
-    }
-
     async fn md5(
         &mut self,
         challenge: &Md5Challenge,
@@ -256,21 +206,11 @@ impl HandshakeCall {
         self.audit.method = Some(Method::Md5);
         let authorizer = &self.shared.authorizer;
         let record = authorizer.still(&session.identity, &record.key).await?;
-        let allowed = record.policy.methods.contains(&Method::Md5);
-        let password = record.credential.password().filter(|_| allowed);
-        let password = password.cloned().ok_or_else(|| {
-            Refusal::policy("the record does not allow MD5", Reason::MethodNotOnRecord)
-        })?;
         let salt: [u8; 4] = challenge.salt.as_slice().try_into().map_err(|_| {
             Refusal::invalid("an MD5 salt has four bytes", Reason::MalformedChallenge)
         })?;
-        let principal = session.identity.principal.clone();
-        if !self.shared.md5_answers.allow(principal, Instant::now()) {
-            return Err(Refusal::exhausted(
-                "too many MD5 logins",
-                Reason::TooManyMd5Answers,
-            ));
-        }
+        let principal = &session.identity.principal;
+        let password = self.shared.password(&record, Method::Md5, principal)?;
         self.reply(Answer::Md5Response(Md5Response {
             password: md5::response(record.key.user(), password.expose_secret(), salt),
         }))

@@ -6,18 +6,25 @@
 
 mod handshake;
 mod mechanism;
+mod pace;
 mod refusal;
 mod session;
+mod steps;
+mod v1;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use ::tracing::Instrument as _;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming, metadata::MetadataValue};
+use tonic::{
+    Extensions, Request, Response, Status, Streaming,
+    metadata::{MetadataMap, MetadataValue},
+};
 use uuid::Uuid;
 
 use self::refusal::Refusal;
+pub(crate) use self::v1::{V1, V1Service};
 use super::{
     audit::{Audit, Reason, stream::AuditLog},
     authorization::Authorizer,
@@ -82,7 +89,8 @@ impl Authenticator for Service {
         &self,
         request: Request<Streaming<CreateSessionRequest>>,
     ) -> Result<Response<Self::CreateSessionStream>, Status> {
-        let (call, response) = Call::begin(self, "CreateSession", request)?;
+        let (call, response) =
+            Call::begin(self, "approzium.v2.Authenticator/CreateSession", request)?;
         let span = ::tracing::info_span!("request", request_id = %call.audit.request_id);
         tokio::spawn(session::run(call).instrument(span));
         Ok(response)
@@ -92,11 +100,36 @@ impl Authenticator for Service {
         &self,
         request: Request<Streaming<AuthenticateRequest>>,
     ) -> Result<Response<Self::AuthenticateStream>, Status> {
-        let (call, response) = Call::begin(self, "Authenticate", request)?;
+        let (call, response) =
+            Call::begin(self, "approzium.v2.Authenticator/Authenticate", request)?;
         let span = ::tracing::info_span!("request", request_id = %call.audit.request_id);
         tokio::spawn(handshake::run(call).instrument(span));
         Ok(response)
     }
+}
+
+/// What every call begins with: whose connection it came on, a place among its calls, a line for the
+/// audit log, and a span.
+fn begin(
+    shared: &Shared,
+    method: &'static str,
+    extensions: &Extensions,
+    metadata: &MetadataMap,
+) -> Result<(Peer, OwnedSemaphorePermit, Audit, ServerSpan), Status> {
+    let Some(peer) = extensions.get::<Peer>().cloned() else {
+        return Err(Status::internal("the connection has no peer"));
+    };
+    let Ok(place) = peer.calls.clone().try_acquire_owned() else {
+        return Err(Status::resource_exhausted(
+            "too many calls on one connection",
+        ));
+    };
+    let request_id = Uuid::new_v4().to_string();
+    let span = ServerSpan::start(method, &request_id, metadata);
+    let log = shared.audit_log.clone();
+    let call = method.rsplit('/').next().unwrap_or_default();
+    let audit = Audit::new(log, call, request_id, peer.address);
+    Ok((peer, place, audit, span))
 }
 
 /// One call under way.
@@ -118,29 +151,16 @@ impl<Q, A> Call<Q, A> {
         method: &'static str,
         request: Request<Streaming<Q>>,
     ) -> Result<(Self, Answers<A>), Status> {
-        let request_id = Uuid::new_v4().to_string();
-        let Some(peer) = request.extensions().get::<Peer>().cloned() else {
-            return Err(Status::internal("the connection has no peer"));
-        };
-        let Ok(place) = peer.calls.clone().try_acquire_owned() else {
-            return Err(Status::resource_exhausted(
-                "too many calls on one connection",
-            ));
-        };
-        let span = ServerSpan::start(method, &request_id, request.metadata());
+        let (peer, place, audit, span) =
+            begin(&service.0, method, request.extensions(), request.metadata())?;
         let (outbound, answers) = mpsc::channel(OUTBOUND);
         let mut response = Response::new(ReceiverStream::new(answers));
-        if let Ok(id) = MetadataValue::try_from(&request_id) {
+        if let Ok(id) = MetadataValue::try_from(&audit.request_id) {
             response.metadata_mut().insert(REQUEST_ID, id);
         }
         let call = Call {
             shared: service.0.clone(),
-            audit: Audit::new(
-                service.0.audit_log.clone(),
-                method,
-                request_id,
-                peer.address,
-            ),
+            audit,
             peer,
             inbound: request.into_inner(),
             outbound,

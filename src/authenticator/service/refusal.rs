@@ -17,6 +17,7 @@ use crate::{
         authorization::Refused,
         keys::NoKeys,
         metrics::Ending,
+        replay::ReplayStoreUnavailable,
         target::InvalidTarget,
         token::InvalidToken,
     },
@@ -71,6 +72,11 @@ impl Refusal {
     /// The record does not allow this way of logging in. Only for who is authorised.
     pub(super) fn policy(text: &'static str, reason: Reason) -> Self {
         Refusal::new(Code::FailedPrecondition, text, reason)
+    }
+
+    /// The identity is not who it should be: the one text.
+    pub(super) fn identity(reason: Reason) -> Self {
+        Refusal::new(Code::Unauthenticated, UNAUTHENTICATED, reason)
     }
 
     pub(super) fn exhausted(text: &'static str, reason: Reason) -> Self {
@@ -167,7 +173,18 @@ impl From<InvalidToken> for Refusal {
             InvalidToken::Expired => Reason::TokenExpired,
             InvalidToken::OtherCertificate => Reason::TokenOtherCertificate,
         };
-        Refusal::new(Code::Unauthenticated, UNAUTHENTICATED, reason)
+        Refusal::identity(reason)
+    }
+}
+
+impl From<ReplayStoreUnavailable> for Refusal {
+    fn from(unavailable: ReplayStoreUnavailable) -> Self {
+        Refusal::new(
+            Code::Unavailable,
+            "identities cannot be verified now",
+            Reason::ReplayStoreUnavailable,
+        )
+        .with_detail(unavailable.to_string())
     }
 }
 

@@ -25,6 +25,8 @@
 
 mod credentials;
 #[cfg(feature = "authenticator")]
+mod presigned;
+#[cfg(feature = "authenticator")]
 mod proof;
 mod regions;
 mod request;
@@ -37,14 +39,15 @@ mod sts;
 #[cfg(feature = "asm")]
 pub(crate) use self::credentials::resolve;
 pub(crate) use self::request::is_audience;
-#[cfg(feature = "dev")]
-pub(crate) use self::{proof::parse_amz_date, sts::STAND_IN_ACCOUNT};
 #[cfg(feature = "authenticator")]
 #[cfg_attr(docsrs, doc(cfg(feature = "authenticator")))]
 pub use self::{
+    presigned::{PresignedLimits, PresignedMethod, PresignedOrigin, PresignedProof},
     proof::{Audiences, CheckedProof, Skew},
     sts::{StsVerifier, StsVerifierBuilder, Verifier},
 };
+#[cfg(feature = "dev")]
+pub(crate) use self::{proof::parse_amz_date, sts::STAND_IN_ACCOUNT};
 pub use self::{
     regions::Region,
     signer::{Signer, SignerBuilder},

@@ -69,34 +69,9 @@ impl CheckedProof {
             signature,
         } = proof;
 
-        if !(16..=128).contains(&access_key_id.len())
-            || !access_key_id
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        {
-            return Err(Rejection::Malformed(
-                "the access key id is not 16 to 128 letters and digits",
-            ));
-        }
-        if security_token.len() > MAX_SECURITY_TOKEN {
-            return Err(Rejection::Malformed(
-                "the session token is longer than 8 KiB",
-            ));
-        }
-        if !security_token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Rejection::Malformed(
-                "the session token has characters other than visible ASCII",
-            ));
-        }
-        if signature.len() != 64
-            || !signature
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        {
-            return Err(Rejection::Malformed(
-                "the signature is not 64 lower-case hexadecimal digits",
-            ));
-        }
+        check_access_key_id(access_key_id)?;
+        check_security_token(security_token)?;
+        check_signature(signature)?;
         let signed_at = parse_amz_date(amz_date)?;
         let region = Region::find(region).ok_or(Rejection::UnknownRegion)?;
         if !is_audience(audience) {
@@ -182,6 +157,38 @@ impl CheckedProof {
             self.signature(),
         )
     }
+}
+
+pub(super) fn check_access_key_id(text: &str) -> Result<(), Rejection> {
+    let well_formed = (16..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    well_formed.then_some(()).ok_or(Rejection::Malformed(
+        "the access key id is not 16 to 128 letters and digits",
+    ))
+}
+
+pub(super) fn check_security_token(text: &str) -> Result<(), Rejection> {
+    if text.len() > MAX_SECURITY_TOKEN {
+        return Err(Rejection::Malformed(
+            "the session token is longer than 8 KiB",
+        ));
+    }
+    let well_formed = text.bytes().all(|byte| byte.is_ascii_graphic());
+    well_formed.then_some(()).ok_or(Rejection::Malformed(
+        "the session token has characters other than visible ASCII",
+    ))
+}
+
+pub(super) fn check_signature(text: &str) -> Result<(), Rejection> {
+    let well_formed = text.len() == 64
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    well_formed.then_some(()).ok_or(Rejection::Malformed(
+        "the signature is not 64 lower-case hexadecimal digits",
+    ))
 }
 
 /// AWS gives no bound on session tokens; SDKs see up to about 2 KiB, with many session tags 4.

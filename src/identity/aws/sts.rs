@@ -4,12 +4,14 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use ::tracing::debug;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use reqwest::{Client, Response, redirect, retry};
+use reqwest::{Client, RequestBuilder, Response, redirect, retry};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::Semaphore;
 
-use super::{CheckedProof, Region, request::CONTENT_TYPE};
+use super::{
+    CheckedProof, PresignedMethod, PresignedOrigin, PresignedProof, Region, request::CONTENT_TYPE,
+};
 use crate::{
     Error, Result,
     error::root_cause,
@@ -33,6 +35,22 @@ pub trait Verifier: Send + Sync + 'static {
         &self,
         proof: &CheckedProof,
     ) -> std::result::Result<VerifiedIdentity, Rejection>;
+
+    /// Where the URLs of the v1 API's proofs may point to.
+    fn presigned_origin(&self) -> PresignedOrigin {
+        PresignedOrigin::Sts { fips: false }
+    }
+
+    /// Whose proof of the v1 API this is. By itself a verifier takes none.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    async fn verify_presigned(
+        &self,
+        _: &PresignedProof,
+    ) -> std::result::Result<VerifiedIdentity, Rejection> {
+        Err(Rejection::Malformed("no presigned proofs are taken here"))
+    }
 }
 
 /// Asks the regional STS of AWS, once for each proof.
@@ -83,31 +101,45 @@ impl StsVerifier {
         }
     }
 
+    /// One question, within its time.
     async fn ask(
         &self,
-        host: &str,
-        proof: &CheckedProof,
+        region: &Region,
+        question: RequestBuilder,
     ) -> std::result::Result<VerifiedIdentity, Rejection> {
-        let response = self
-            .client
-            .post(format!("https://{host}/"))
-            .headers(headers(host, proof)?)
-            .body(CheckedProof::BODY)
-            .send()
+        let deadline = tokio::time::Instant::now() + self.timeout;
+        let call = tokio::time::timeout_at(deadline, self.calls.acquire()).await;
+        let Ok(Ok(_call)) = call else {
+            return Err(Rejection::Throttled);
+        };
+        let verdict = tokio::time::timeout_at(deadline, answered(region, question))
             .await
-            .map_err(unavailable)?;
-        let status = response.status();
-        let content_type = the_one(response.headers(), &header::CONTENT_TYPE);
-        let body = bounded_body(response).await?;
-        let identity = answer::read(status, content_type.as_deref(), &body)?;
-        let principal = &identity.principal;
-        if principal.account() == STAND_IN_ACCOUNT
-            || principal.partition() != proof.region().partition()
-        {
-            return Err(Rejection::Account);
+            .unwrap_or_else(|_| Err(Rejection::Unavailable("it did not answer in time".into())));
+        if let Err(rejection) = &verdict {
+            debug!(
+                region = region.name(),
+                reason = rejection.reason(),
+                "STS did not vouch for a proof"
+            );
         }
-        Ok(identity)
+        verdict
     }
+}
+
+async fn answered(
+    region: &Region,
+    question: RequestBuilder,
+) -> std::result::Result<VerifiedIdentity, Rejection> {
+    let response = question.send().await.map_err(unavailable)?;
+    let status = response.status();
+    let content_type = the_one(response.headers(), &header::CONTENT_TYPE);
+    let body = bounded_body(response).await?;
+    let identity = answer::read(status, content_type.as_deref(), &body)?;
+    let principal = &identity.principal;
+    if principal.account() == STAND_IN_ACCOUNT || principal.partition() != region.partition() {
+        return Err(Rejection::Account);
+    }
+    Ok(identity)
 }
 
 /// Only stand-ins have identities of this account.
@@ -119,23 +151,40 @@ impl Verifier for StsVerifier {
         &self,
         proof: &CheckedProof,
     ) -> std::result::Result<VerifiedIdentity, Rejection> {
-        let host = self.host(proof.region())?;
-        let deadline = tokio::time::Instant::now() + self.timeout;
-        let call = tokio::time::timeout_at(deadline, self.calls.acquire()).await;
-        let Ok(Ok(_call)) = call else {
-            return Err(Rejection::Throttled);
-        };
-        let verdict = tokio::time::timeout_at(deadline, self.ask(host, proof))
-            .await
-            .unwrap_or_else(|_| Err(Rejection::Unavailable("it did not answer in time".into())));
-        if let Err(rejection) = &verdict {
-            debug!(
-                host,
-                reason = rejection.reason(),
-                "STS did not vouch for a proof"
-            );
+        let region = proof.region();
+        let host = self.host(region)?;
+        let question = self
+            .client
+            .post(format!("https://{host}/"))
+            .headers(headers(host, proof)?)
+            .body(CheckedProof::BODY);
+        self.ask(region, question).await
+    }
+
+    fn presigned_origin(&self) -> PresignedOrigin {
+        PresignedOrigin::Sts { fips: self.fips }
+    }
+
+    async fn verify_presigned(
+        &self,
+        proof: &PresignedProof,
+    ) -> std::result::Result<VerifiedIdentity, Rejection> {
+        let region = proof.region();
+        let host = self.host(region)?;
+        // A proof for another host than the one that is asked could only be refused there.
+        if proof.host() != host {
+            return Err(Rejection::Malformed(
+                "the URL is not that of the STS of its region",
+            ));
         }
-        verdict
+        let url = format!("https://{host}/?{}", proof.query());
+        let question = match proof.method() {
+            PresignedMethod::Get => self.client.get(url),
+            PresignedMethod::Post => self.client.post(url).body(""),
+        };
+        let accept = HeaderValue::from_static("text/xml");
+        self.ask(region, question.header(header::ACCEPT, accept))
+            .await
     }
 }
 

@@ -12,7 +12,7 @@ use super::{ask, sign};
 
 mod server;
 
-pub(super) use server::{Behaviour, Sts, answer, document};
+pub(crate) use server::{Behaviour, Sts, answer, document};
 use server::{HOST, chunked, redirect};
 
 const ARN: &str = "arn:aws:sts::123456789012:assumed-role/checkout/pod-7f";

@@ -22,7 +22,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 /// The host that is asked for proofs of `us-east-1`.
 pub(super) const HOST: &str = "sts.us-east-1.amazonaws.com";
 
-pub(in crate::identity) fn document(arn: &str, account: &str) -> String {
+pub(crate) fn document(arn: &str, account: &str) -> String {
     format!(
         "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
          <GetCallerIdentityResult><Arn>{arn}</Arn><UserId>AROAX:pod-7f</UserId>\
@@ -32,7 +32,7 @@ pub(in crate::identity) fn document(arn: &str, account: &str) -> String {
     )
 }
 
-pub(in crate::identity) fn answer(status: u16, content_type: &str, body: &str) -> String {
+pub(crate) fn answer(status: u16, content_type: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {status} x\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\
          connection: close\r\n\r\n{body}",
@@ -58,7 +58,7 @@ pub(super) fn chunked(document: &str, more: usize) -> String {
     )
 }
 
-pub(in crate::identity) enum Behaviour {
+pub(crate) enum Behaviour {
     /// Answers each request with these bytes, and closes.
     Answer(String),
     /// Begins so, and then does nothing.
@@ -77,7 +77,7 @@ struct Seen {
     at_once_at_most: AtomicUsize,
 }
 
-pub(in crate::identity) struct Sts {
+pub(crate) struct Sts {
     pub(super) address: SocketAddr,
     authority_der: Vec<u8>,
     behaviour: Arc<Mutex<Arc<Behaviour>>>,
@@ -96,7 +96,7 @@ impl Sts {
         Sts::start(Behaviour::Answer(answer)).await
     }
 
-    pub(in crate::identity) async fn start(behaviour: Behaviour) -> Self {
+    pub(crate) async fn start(behaviour: Behaviour) -> Self {
         let authority = Authority::default();
         let certificate = authority.server(&[HOST]);
         Sts::with_certificate(behaviour, &authority, &certificate).await
@@ -152,13 +152,13 @@ impl Sts {
         *self.behaviour.lock().unwrap() = Arc::new(behaviour);
     }
 
-    pub(in crate::identity) fn builder(&self) -> StsVerifierBuilder {
+    pub(crate) fn builder(&self) -> StsVerifierBuilder {
         StsVerifier::builder()
             .dial(self.address)
             .add_root_certificate(self.authority_der.clone().into())
     }
 
-    pub(in crate::identity) fn verifier(&self) -> StsVerifier {
+    pub(crate) fn verifier(&self) -> StsVerifier {
         self.builder().build().unwrap()
     }
 
@@ -167,7 +167,7 @@ impl Sts {
         self.seen.at_once_at_most.load(Ordering::SeqCst)
     }
 
-    pub(in crate::identity) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.seen.requests.lock().unwrap().clone()
     }
 }

@@ -2,21 +2,17 @@
 
 use std::time::Instant;
 
-use super::HandshakeCall;
+use super::{Shared, refusal::Refusal};
 use crate::{
-    authenticator::{audit::Reason, limits::neighbourhood, service::refusal::Refusal},
+    authenticator::{audit::Reason, limits::neighbourhood, listener::Peer},
     identity::Principal,
 };
 
-impl HandshakeCall {
+impl Shared {
     /// To be asked before anything is read: what is refused here costs as little as can be.
-    pub(super) fn is_seldom_from_its_address(&self) -> Result<(), Refusal> {
-        let from = neighbourhood(self.peer.address.ip());
-        if self
-            .shared
-            .handshakes_by_address
-            .allow(from, Instant::now())
-        {
+    pub(super) fn is_seldom_from(&self, peer: &Peer) -> Result<(), Refusal> {
+        let from = neighbourhood(peer.address.ip());
+        if self.handshakes_by_address.allow(from, Instant::now()) {
             return Ok(());
         }
         Err(Refusal::exhausted(
@@ -27,7 +23,7 @@ impl HandshakeCall {
     }
 
     pub(super) fn is_seldom_for(&self, principal: &Principal) -> Result<(), Refusal> {
-        let handshakes = &self.shared.handshakes;
+        let handshakes = &self.handshakes;
         if handshakes.allow(principal.clone(), Instant::now()) {
             return Ok(());
         }

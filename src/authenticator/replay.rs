@@ -1,0 +1,143 @@
+//! Whose a proof of the v1 API is: whoever used it first.
+//!
+//! The original's SDKs sign one proof and use it for every login of the next minutes, so that it
+//! cannot be good once only. It is good for one holder: the address that it came from first, and the
+//! client certificate shown there. Who took it from elsewhere has nothing.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use sha2::{Digest, Sha256};
+
+use super::{limits::neighbourhood, listener::Peer};
+
+/// Remembers holders of proofs.
+#[tonic::async_trait]
+pub(crate) trait ReplayStore: Send + Sync + 'static {
+    /// Whether `holder` used the `proof` first, or uses it first now. Both are hashes. What is kept
+    /// is kept for `keep_for`, counted from the first use: afterwards nobody accepts the proof.
+    async fn is_held_by(
+        &self,
+        proof: &[u8; 32],
+        holder: &[u8; 32],
+        keep_for: Duration,
+    ) -> Result<bool, ReplayStoreUnavailable>;
+}
+
+/// It cannot be said who used a proof first; why, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReplayStoreUnavailable(pub(crate) String);
+
+impl fmt::Display for ReplayStoreUnavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who holds what this peer brings: its address, for IPv6 its /64, and its certificate.
+pub(crate) fn holder(peer: &Peer) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(neighbourhood(peer.address.ip()).to_string());
+    // No address has it, so that the two cannot run together.
+    hash.update([0]);
+    if let Some(certificate) = &peer.certificate {
+        hash.update(certificate);
+    }
+    hash.finalize().into()
+}
+
+/// The holders of one replica's proofs.
+#[derive(Debug, Default)]
+pub(crate) struct InMemory(Mutex<HashMap<[u8; 32], Held>>);
+
+#[derive(Debug)]
+struct Held {
+    by: [u8; 32],
+    until: Instant,
+}
+
+/// More than STS is asked about within a proof's life. Beyond, new proofs are refused: to forget one
+/// that is alive would give it away.
+const MAX_PROOFS: usize = 100_000;
+
+impl InMemory {
+    fn is_held(
+        &self,
+        proof: &[u8; 32],
+        holder: &[u8; 32],
+        keep_for: Duration,
+        now: Instant,
+    ) -> Result<bool, ReplayStoreUnavailable> {
+        let mut proofs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = proofs.get(proof).filter(|held| held.until > now) {
+            return Ok(held.by == *holder);
+        }
+        if proofs.len() >= MAX_PROOFS {
+            proofs.retain(|_, held| held.until > now);
+        }
+        if proofs.len() >= MAX_PROOFS {
+            let problem = "there are too many proofs to remember";
+            return Err(ReplayStoreUnavailable(problem.into()));
+        }
+        let held = Held {
+            by: *holder,
+            until: now + keep_for,
+        };
+        proofs.insert(*proof, held);
+        Ok(true)
+    }
+}
+
+#[tonic::async_trait]
+impl ReplayStore for InMemory {
+    async fn is_held_by(
+        &self,
+        proof: &[u8; 32],
+        holder: &[u8; 32],
+        keep_for: Duration,
+    ) -> Result<bool, ReplayStoreUnavailable> {
+        self.is_held(proof, holder, keep_for, Instant::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFE: Duration = Duration::from_secs(900);
+
+    #[test]
+    fn a_proof_is_its_first_holders_for_as_long_as_it_lives() {
+        let (store, now) = (InMemory::default(), Instant::now());
+        let held = |proof, holder, now| store.is_held(&[proof; 32], &[holder; 32], LIFE, now);
+        assert_eq!(held(1, 1, now), Ok(true));
+        let last = now + LIFE - Duration::from_millis(1);
+        for (holder, at) in [(1, now), (2, now), (1, last), (2, last)] {
+            assert_eq!(held(1, holder, at), Ok(holder == 1));
+        }
+        assert_eq!(held(2, 2, now), Ok(true));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_nothing_alive_is_forgotten() {
+        let (store, now) = (InMemory::default(), Instant::now());
+        let proof = |number: usize| {
+            let mut proof = [0; 32];
+            proof[..8].copy_from_slice(&number.to_be_bytes());
+            proof
+        };
+        for number in 0..MAX_PROOFS {
+            assert_eq!(store.is_held(&proof(number), &[1; 32], LIFE, now), Ok(true));
+        }
+        let another = proof(MAX_PROOFS);
+        assert!(store.is_held(&another, &[1; 32], LIFE, now).is_err());
+        assert_eq!(store.is_held(&proof(0), &[2; 32], LIFE, now), Ok(false));
+        let later = now + LIFE;
+        assert_eq!(store.is_held(&another, &[1; 32], LIFE, later), Ok(true));
+        assert_eq!(store.0.lock().unwrap().len(), 1);
+    }
+}

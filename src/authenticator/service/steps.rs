@@ -1,0 +1,100 @@
+//! What the calls of both APIs do alike: each step timed, counted and bounded.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{Shared, mechanism::check_pins, refusal::Refusal};
+use crate::{
+    authenticator::{
+        audit::Reason,
+        keys::Held,
+        secrets::{Method, Record, RecordKey},
+    },
+    identity::{Principal, VerifiedIdentity},
+    opentelemetry::server::ServerSpan,
+    secret::Secret,
+};
+
+impl Shared {
+    /// The record by which an identity may log in.
+    pub(super) async fn authorized(
+        &self,
+        span: &mut ServerSpan,
+        identity: &VerifiedIdentity,
+        key: &RecordKey,
+    ) -> Result<Arc<Record>, Refusal> {
+        span.step(
+            "secret",
+            |refusal: &Refusal| refusal.reason().as_str(),
+            async {
+                let authorized = self.authorizer.authorize(identity, key).await;
+                authorized.map_err(Refusal::from)
+            },
+        )
+        .await
+    }
+
+    /// The password, for a method that takes nothing else: if the record allows the method, and this
+    /// identity has not had too many of its answers. Each one collected is worth something.
+    pub(super) fn password(
+        &self,
+        record: &Record,
+        method: Method,
+        principal: &Principal,
+    ) -> Result<Arc<Secret>, Refusal> {
+        let (not_allowed, too_many, reason) = match method {
+            Method::MysqlNativePassword => (
+                "the record does not allow mysql_native_password",
+                "too many mysql_native_password logins",
+                Reason::TooManyMysqlNativeAnswers,
+            ),
+            _ => (
+                "the record does not allow MD5",
+                "too many MD5 logins",
+                Reason::TooManyMd5Answers,
+            ),
+        };
+        let allowed = record.policy.methods.contains(&method);
+        let password = record.credential.password().filter(|_| allowed);
+        let password =
+            password.ok_or_else(|| Refusal::policy(not_allowed, Reason::MethodNotOnRecord))?;
+        if !self.md5_answers.allow(principal.clone(), Instant::now()) {
+            return Err(Refusal::exhausted(too_many, reason));
+        }
+        Ok(password.clone())
+    }
+
+    /// The keys for a challenge, if the record is still what the mechanism was chosen by: minutes
+    /// may have passed. A salt other than the confirmed one is a sign that the password was
+    /// changed: then the record is read again first, and decided on again.
+    pub(super) async fn keys_for(
+        &self,
+        span: &mut ServerSpan,
+        identity: &VerifiedIdentity,
+        chosen_by: &Record,
+        salt: &[u8],
+        iterations: u32,
+    ) -> Result<(Arc<Record>, Held), Refusal> {
+        let mut record = self.authorizer.still(identity, &chosen_by.key).await?;
+        if self.keys.looks_rotated(&record, salt, iterations).await
+            && let Some(reread) = self.authorizer.reread(identity, &record.key).await
+        {
+            record = reread?;
+        }
+        if record.policy != chosen_by.policy {
+            return Err(Refusal::changed());
+        }
+        check_pins(&record.policy, salt, iterations)?;
+        let held = span
+            .step(
+                "compute",
+                |refusal: &Refusal| refusal.reason().as_str(),
+                async {
+                    let principal = &identity.principal;
+                    let keys = self.keys.keys(&record, principal, salt, iterations).await;
+                    keys.map_err(Refusal::from)
+                },
+            )
+            .await?;
+        Ok((record, held))
+    }
+}

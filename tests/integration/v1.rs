@@ -1,0 +1,6 @@
+//! The original's API, asked by its own messages: what it answers, and whom it refuses.
+
+mod answers;
+mod client;
+mod presigned;
+mod proofs;
