@@ -167,6 +167,8 @@ pub(super) fn session(
     let token = Secret::from(grant.session_token);
     let granted = grant
         .lifetime
+        // Of the least number of seconds the conversion would take the opposite, which there is not.
+        .filter(|lifetime| lifetime.seconds >= 0)
         .and_then(|lifetime| Duration::try_from(lifetime).ok())
         .filter(|lifetime| !lifetime.is_zero())
         .ok_or_else(|| unexpected("the session has no lifetime"))?;

@@ -142,6 +142,25 @@ async fn ends_with_the_token_or_with_the_credentials() {
     }
 }
 
+#[test]
+fn no_lifetime_is_too_short_or_too_long_to_be_read() {
+    for seconds in [i64::MIN, -1, 0, i64::MAX] {
+        for nanos in [i32::MIN, 0, i32::MAX] {
+            let lifetime = Some(prost_types::Duration { seconds, nanos });
+            let granted = v2::SessionGrant {
+                session_token: "t".to_owned(),
+                lifetime,
+                ..grant()
+            };
+            let session = exchange::session(granted, None);
+            assert_eq!(
+                session.is_ok(),
+                seconds > 0 || (seconds, nanos) == (0, i32::MAX)
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_lying_authenticator_is_found_out() {
     type Change = fn(&mut v2::SessionGrant);
