@@ -44,6 +44,8 @@ const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccou
 
 /// A token or a secret id; they have less than a thousand bytes, a service account's two thousand.
 const MAX_SECRET: u64 = 16 << 10;
+/// Vault says how long a token lives; for longer than this no arithmetic with instants is asked.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl VaultLogin {
     /// With this token, which is renewed for as long as it can be.
@@ -274,7 +276,7 @@ impl Life {
     fn new(ttl: Duration, renewable: bool) -> Self {
         Life {
             since: Instant::now(),
-            ttl,
+            ttl: ttl.min(LONGEST),
             renewable,
         }
     }
@@ -289,5 +291,21 @@ impl fmt::Debug for VaultLogin {
             Way::AppRole { .. } => "VaultLogin(AppRole)",
             Way::Kubernetes { .. } => "VaultLogin(Kubernetes)",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_renewed_before_it_ends_however_long_it_lives() {
+        for seconds in [1, 3600, u64::MAX / 2, u64::MAX] {
+            let answer = format!(
+                r#"{{"auth":{{"client_token":"hvs.x","lease_duration":{seconds},"renewable":true}}}}"#
+            );
+            let life = granted(answer.as_bytes()).unwrap().life.unwrap();
+            assert!(life.due() < life.since + life.ttl, "{seconds}");
+        }
     }
 }

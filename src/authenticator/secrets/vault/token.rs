@@ -43,7 +43,7 @@ pub(super) struct Life {
 
 impl Life {
     /// With a third of its time left.
-    fn due(&self) -> Instant {
+    pub(super) fn due(&self) -> Instant {
         self.since + self.ttl * 2 / 3
     }
 
