@@ -69,6 +69,9 @@ pub mod client;
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 pub mod diagnosis;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod identity;
 pub mod opentelemetry;
 #[cfg(feature = "postgres")]

@@ -57,7 +57,11 @@ async fn identity_document(imds: &Imds, findings: &Findings) -> Result<(), Strin
         .get("/latest/dynamic/instance-identity/document")
         .await?
         .ok_or("the metadata service has no instance identity document")?;
-    let document: IdentityDocument = serde_json::from_slice(&body)
+    take_document(&body, findings)
+}
+
+pub(super) fn take_document(body: &[u8], findings: &Findings) -> Result<(), String> {
+    let document: IdentityDocument = serde_json::from_slice(body)
         .map_err(|error| format!("the instance identity document cannot be read: {error}"))?;
     findings.put(keys::CLOUD_PROVIDER, "aws");
     findings.put(keys::CLOUD_PLATFORM, "aws_ec2");

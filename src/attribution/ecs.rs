@@ -13,7 +13,7 @@ use crate::identity::Arn;
 /// What the root of the endpoint tells of this container.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Container {
+pub(super) struct Container {
     #[serde(rename = "ContainerARN")]
     container_arn: Option<String>,
     docker_id: Option<String>,
@@ -39,7 +39,7 @@ struct LogOptions {
 /// What `/task` tells.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Task {
+pub(super) struct Task {
     availability_zone: Option<String>,
     cluster: Option<String>,
     family: Option<String>,
@@ -89,7 +89,7 @@ async fn document<D: DeserializeOwned>(
         .map_err(|error| format!("{endpoint}{path} cannot be read: {error}"))
 }
 
-fn take_container(container: &Container, findings: &Findings) {
+pub(super) fn take_container(container: &Container, findings: &Findings) {
     findings.put_some(
         keys::AWS_ECS_CONTAINER_ARN,
         container.container_arn.as_ref(),
@@ -140,7 +140,7 @@ fn take_logs(container: &Container, findings: &Findings) {
     findings.put_array(keys::AWS_LOG_GROUP_ARNS, group);
 }
 
-fn take_task(task: &Task, findings: &Findings) {
+pub(super) fn take_task(task: &Task, findings: &Findings) {
     findings.put_some(keys::AWS_ECS_TASK_ARN, task.task_arn.as_ref());
     findings.put_some(keys::AWS_ECS_TASK_FAMILY, task.family.as_ref());
     findings.put_some(keys::AWS_ECS_TASK_REVISION, task.revision.as_ref());

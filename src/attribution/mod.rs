@@ -52,6 +52,8 @@ mod dmi;
 mod ec2;
 mod ecs;
 mod findings;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod http;
 mod iam;
 mod imds;

@@ -27,6 +27,8 @@ pub mod config;
 #[cfg_attr(docsrs, doc(cfg(feature = "dev")))]
 pub mod dev;
 mod endpoints;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod hardening;
 mod http;
 mod keys;

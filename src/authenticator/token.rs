@@ -74,6 +74,12 @@ impl SessionKeys {
         Ok(SessionKeys::new(vec![Key::new(&*bytes)?], None))
     }
 
+    /// A key that everybody knows.
+    #[cfg(fuzzing)]
+    pub(super) fn of_zeros() -> Result<Self> {
+        Ok(SessionKeys::new(vec![Key::new(&[0; 32])?], None))
+    }
+
     /// Reads keys that replicas share: one a line, base64 of at least 32 random bytes
     /// (`openssl rand -base64 32`), the newest first. Empty lines and lines that begin with `#` are
     /// skipped.
@@ -218,15 +224,13 @@ impl Tokens {
         self.lifetime
     }
 
-    /// A token for the holder of `certificate`; none if there is no key, which does not happen.
+    /// A token for the holder of `certificate`.
     pub(crate) fn grant(
         &self,
         session: &Session,
         certificate: Option<&ClientCertificate>,
         now: SystemTime,
     ) -> Option<String> {
-        let keys = self.keys.keys.load();
-        let key = keys.first()?;
         let claims = Claims {
             arn: session.identity.arn.clone(),
             user_id: session.identity.user_id.clone(),
@@ -234,7 +238,14 @@ impl Tokens {
             expires: seconds(now + self.lifetime),
             certificate: certificate.map(|hash| hexadecimal(hash)),
         };
-        let claims = BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&claims).ok()?);
+        self.sign(&serde_json::to_vec(&claims).ok()?)
+    }
+
+    /// A token of these claims; none if there is no key, which does not happen.
+    pub(super) fn sign(&self, claims: &[u8]) -> Option<String> {
+        let keys = self.keys.keys.load();
+        let key = keys.first()?;
+        let claims = BASE64_URL_SAFE_NO_PAD.encode(claims);
         let signed = format!("{VERSION}.{}.{claims}", key.id);
         let mac = key.mac.clone().chain_update(&signed).finalize();
         Some(format!(

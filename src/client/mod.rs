@@ -58,6 +58,8 @@ pub(crate) use handshake::{Handshake, Offered, Outcome, Target};
 pub use information::AttributionInfo;
 use lane::Lanes;
 use session::Sessions;
+#[cfg(fuzzing)]
+pub(crate) use session::fuzzing;
 pub use tls::TlsConfig;
 
 use crate::{error::Result, opentelemetry::Instrumentation};

@@ -7,6 +7,8 @@
 
 mod clock;
 mod exchange;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 
 use std::{
     fmt,

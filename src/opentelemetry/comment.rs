@@ -14,7 +14,7 @@ use super::{attributes as key, sql};
 use crate::attribution::keys;
 
 /// The text with a comment behind its last statement: the span's context, and who ran it where.
-pub(super) fn commented<'a>(
+pub(crate) fn commented<'a>(
     text: &'a str,
     span: &SpanContext,
     attribution: &[KeyValue],

@@ -92,7 +92,7 @@
 )]
 
 mod attributes;
-mod comment;
+pub(crate) mod comment;
 mod connect;
 mod connection;
 pub(crate) mod identity;

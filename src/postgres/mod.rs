@@ -59,7 +59,7 @@ mod connection;
 mod connector;
 mod failure;
 mod login;
-mod observer;
+pub(crate) mod observer;
 mod portal;
 pub(crate) mod probe;
 mod queries;

@@ -13,6 +13,8 @@ mod aws;
 mod cached;
 mod credential;
 mod file;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 #[cfg(any(feature = "vault", feature = "asm"))]
 mod https;
 #[cfg(feature = "kubernetes")]

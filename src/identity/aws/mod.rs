@@ -39,6 +39,8 @@ mod sts;
 #[cfg(feature = "asm")]
 pub(crate) use self::credentials::resolve;
 pub(crate) use self::request::is_audience;
+#[cfg(fuzzing)]
+pub(crate) use self::sts::answer::read as read_sts_answer;
 #[cfg(feature = "authenticator")]
 #[cfg_attr(docsrs, doc(cfg(feature = "authenticator")))]
 pub use self::{

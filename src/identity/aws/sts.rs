@@ -18,7 +18,7 @@ use crate::{
     identity::{Rejection, VerifiedIdentity},
 };
 
-mod answer;
+pub(super) mod answer;
 
 /// Verifies the signature of a [`CheckedProof`].
 ///

@@ -108,6 +108,12 @@ fn read(text: &str, protocol: Protocol) -> Description {
     }
 }
 
+/// The tokens of a text.
+#[cfg(fuzzing)]
+pub(crate) fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    Lexer::new(text).map(|token| token.text)
+}
+
 impl Description {
     /// The same statement, but only sent to be `PREPARE`d or `BIND`ed.
     pub(crate) fn only(&self, operation: &'static str) -> Self {

@@ -20,6 +20,8 @@
 
 pub(super) mod callers;
 mod conversation;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod ledger;
 mod observing;
 mod parents;

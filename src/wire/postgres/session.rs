@@ -7,7 +7,7 @@ use super::Reader;
 
 /// A message of the client's.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(test, derive(Debug))]
+#[cfg_attr(any(test, fuzzing), derive(Debug))]
 pub(crate) enum Request<'a> {
     /// `Q`: a text to be run, of one statement or several.
     Query { text: &'a [u8] },
@@ -34,7 +34,7 @@ pub(crate) enum Request<'a> {
 
 /// A message of the server's.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(test, derive(Debug))]
+#[cfg_attr(any(test, fuzzing), derive(Debug))]
 pub(crate) enum Response<'a> {
     /// `D`.
     DataRow,
@@ -52,7 +52,7 @@ pub(crate) enum Response<'a> {
 
 /// The fields of an error that come first.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-#[cfg_attr(test, derive(Debug))]
+#[cfg_attr(any(test, fuzzing), derive(Debug))]
 pub(crate) struct ErrorFields<'a> {
     pub(crate) severity: &'a [u8],
     pub(crate) sqlstate: &'a [u8],

@@ -72,7 +72,7 @@ impl Api {
     }
 }
 
-fn reply(answer: Answer) -> Result<Reply, Unavailable> {
+pub(super) fn reply(answer: Answer) -> Result<Reply, Unavailable> {
     let said = || Said::read(&answer.body).text();
     match answer.status.as_u16() {
         200..=299 => Ok(Reply::Good(answer.body)),

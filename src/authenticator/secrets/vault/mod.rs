@@ -6,6 +6,8 @@
 //! ```
 
 mod api;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod kv;
 mod login;
 mod token;

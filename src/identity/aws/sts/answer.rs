@@ -21,7 +21,7 @@ use crate::{
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
-pub(super) fn read(
+pub(crate) fn read(
     status: StatusCode,
     content_type: Option<&str>,
     body: &[u8],
