@@ -18,8 +18,21 @@ use opentelemetry_sdk::{
 };
 use tokio_postgres::NoTls;
 
-/// As many attributes of attribution as a span can have.
-const ATTRIBUTION: usize = 12;
+/// As many attributes of attribution as a span can have. Their keys are constants, as here.
+const ATTRIBUTION: [&str; 12] = [
+    "approzium.attribution.0",
+    "approzium.attribution.1",
+    "approzium.attribution.2",
+    "approzium.attribution.3",
+    "approzium.attribution.4",
+    "approzium.attribution.5",
+    "approzium.attribution.6",
+    "approzium.attribution.7",
+    "approzium.attribution.8",
+    "approzium.attribution.9",
+    "approzium.attribution.10",
+    "approzium.attribution.11",
+];
 
 /// Turns that warm all sides up, and are not counted.
 const WARM_UP: usize = 4;
@@ -129,9 +142,9 @@ pub(crate) async fn wrapped(server: &Postgres) -> postgres::Client {
     let nobody = AuthClient::new("localhost:1").unwrap();
     let config = format!("{} require_auth=none", config(server));
     let client = postgres::connect_with(&config, &nobody).await.unwrap();
-    let attribution = (0..ATTRIBUTION).map(|n| {
-        let value: Arc<str> = format!("arn:aws:sts::123456789012:assumed-role/checkout/{n}").into();
-        KeyValue::new(format!("approzium.attribution.{n}"), value)
+    let attribution = ATTRIBUTION.iter().map(|key| {
+        let value: Arc<str> = format!("arn:aws:sts::123456789012:assumed-role/{key}").into();
+        KeyValue::new(*key, value)
     });
     client.__with_attribution(attribution.collect())
 }

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    mem,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -33,15 +34,27 @@ struct Running {
     description: Arc<Description>,
     began: Instant,
     returned_rows: Option<u64>,
-    /// None: only its event is wanted.
-    instrumented: Option<Instrumented>,
+    report: Report,
 }
 
-/// The part that reports to OpenTelemetry.
+/// What OpenTelemetry is told.
+#[derive(Debug)]
+enum Report {
+    /// Nothing: only its event is wanted.
+    None,
+    /// The span is yet to be begun.
+    Due {
+        by: Arc<Instrumentation>,
+        parent: Context,
+    },
+    Begun(Instrumented),
+}
+
 #[derive(Debug)]
 struct Instrumented {
     by: Arc<Instrumentation>,
     span: BoxedSpan,
+    began: SystemTime,
 }
 
 /// How a query failed, as a driver tells it.
@@ -56,7 +69,7 @@ pub(crate) struct Failure {
 }
 
 impl QuerySpan {
-    /// Begins a query, with everything that is known of it already there for samplers.
+    /// Begins a query, whose span is then due: [`begin`](Self::begin) makes it.
     ///
     /// To be called where the query's future is first polled: the caller's span of that moment is
     /// the parent. `describe` is called only if somebody wants to know.
@@ -70,10 +83,22 @@ impl QuerySpan {
             return QuerySpan(None);
         }
         let mut running = Running::new(Arc::clone(connection), describe().into());
-        if let Some(instrumentation) = instrumentation {
-            running.instrument(instrumentation, Some(&parent()));
+        if let Some(by) = instrumentation {
+            let parent = parent();
+            running.report = Report::Due { by, parent };
         }
         QuerySpan(Some(running))
+    }
+
+    /// Makes the span that is due, as of when the query began, with everything that is known of it
+    /// already there for samplers. At the latest its end does.
+    ///
+    /// To be called once the query is on its way: what a span costs is then spent while the database
+    /// is at work.
+    pub(crate) fn begin(&mut self) {
+        if let Some(running) = &mut self.0 {
+            running.begin();
+        }
     }
 
     /// Begins a query that was seen on its way, not where it was called for.
@@ -103,14 +128,19 @@ impl QuerySpan {
     }
 
     /// A text of the query as it is to be sent: with a comment, where that is wanted.
-    pub(crate) fn commented<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let commenting = self.0.as_ref().and_then(|running| {
-            let instrumented = running.instrumented.as_ref()?;
-            let wanted = instrumented.by.wants_sqlcommenter();
-            wanted.then(|| (instrumented.span.span_context(), &running.connection))
-        });
-        match commenting {
-            Some((span, connection)) => comment::commented(text, span, connection.attribution()),
+    pub(crate) fn commented<'a>(&mut self, text: &'a str) -> Cow<'a, str> {
+        let Some(running) = &mut self.0 else {
+            return Cow::Borrowed(text);
+        };
+        if !running.wants_comment() {
+            return Cow::Borrowed(text);
+        }
+        running.begin();
+        match running.instrumented() {
+            Some(this) => {
+                let attribution = running.connection.attribution();
+                comment::commented(text, this.span.span_context(), attribution)
+            }
             None => Cow::Borrowed(text),
         }
     }
@@ -170,7 +200,30 @@ impl Running {
             description,
             began: Instant::now(),
             returned_rows: None,
-            instrumented: None,
+            report: Report::None,
+        }
+    }
+
+    fn instrumented(&self) -> Option<&Instrumented> {
+        match &self.report {
+            Report::Begun(instrumented) => Some(instrumented),
+            Report::None | Report::Due { .. } => None,
+        }
+    }
+
+    fn wants_comment(&self) -> bool {
+        match &self.report {
+            Report::Due { by, .. } | Report::Begun(Instrumented { by, .. }) => {
+                by.wants_sqlcommenter()
+            }
+            Report::None => false,
+        }
+    }
+
+    fn begin(&mut self) {
+        match mem::replace(&mut self.report, Report::None) {
+            Report::Due { by, parent } => self.instrument(by, Some(&parent)),
+            other => self.report = other,
         }
     }
 
@@ -188,17 +241,20 @@ impl Running {
         let mut builder =
             SpanBuilder::from_name(self.description.span_name()).with_kind(SpanKind::Client);
         builder.attributes = Some(attributes);
-        builder.start_time = SystemTime::now().checked_sub(self.began.elapsed());
+        let now = SystemTime::now();
+        let began = now.checked_sub(self.began.elapsed()).unwrap_or(now);
+        builder.start_time = Some(began);
         let span = match parent {
             Some(parent) => by.begin(builder, parent),
             None => by.begin(builder, &Context::new()),
         };
-        self.instrumented = Some(Instrumented { by, span });
+        self.report = Report::Begun(Instrumented { by, span, began });
     }
 
     fn end(mut self, failure: Option<Failure>) {
         let took = self.began.elapsed();
-        if let Some(instrumented) = &self.instrumented {
+        self.begin();
+        if let Some(instrumented) = self.instrumented() {
             instrumented.by.instruments().operation(
                 &self.connection,
                 &self.description,
@@ -210,13 +266,13 @@ impl Running {
         if wants_events() {
             self.tell(failure.as_ref(), took);
         }
-        if let Some(instrumented) = &mut self.instrumented {
-            instrumented.end(self.returned_rows, failure);
+        if let Report::Begun(instrumented) = &mut self.report {
+            instrumented.end(took, self.returned_rows, failure);
         }
     }
 
     fn tell(&self, failure: Option<&Failure>, took: Duration) {
-        let instrumented = self.instrumented.as_ref();
+        let instrumented = self.instrumented();
         let wanted = instrumented.map_or(&DEFAULTS, |this| &*this.by);
         emit(&Finished {
             connection: &self.connection,
@@ -232,7 +288,7 @@ impl Running {
 }
 
 impl Instrumented {
-    fn end(&mut self, returned_rows: Option<u64>, failure: Option<Failure>) {
+    fn end(&mut self, took: Duration, returned_rows: Option<u64>, failure: Option<Failure>) {
         let span = &mut self.span;
         if let Some(rows) = returned_rows.filter(|_| self.by.shows_returned_rows()) {
             let rows = i64::try_from(rows).unwrap_or(i64::MAX);
@@ -245,7 +301,11 @@ impl Instrumented {
             }
             span.set_status(Status::error(failure.description));
         }
-        span.end();
+        // A clock that is set meanwhile changes nothing.
+        match self.began.checked_add(took) {
+            Some(ended) => span.end_with_timestamp(ended),
+            None => span.end(),
+        }
     }
 }
 

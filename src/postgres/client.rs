@@ -148,7 +148,7 @@ impl Client {
     ///
     /// As [`tokio_postgres::Client::simple_query_raw`].
     pub async fn simple_query_raw(&self, query: &str) -> Result<SimpleQueryStream, Error> {
-        let operation = self.spans.simple(query);
+        let mut operation = self.spans.simple(query);
         let text = operation.commented(query);
         let messages = self.driver.simple_query_raw(&text);
         operation.opened(messages, SimpleQueryStream::new).await

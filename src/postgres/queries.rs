@@ -145,7 +145,7 @@ macro_rules! queries {
                 query: &str,
                 params: &[(&(dyn ToSql + Sync), Type)],
             ) -> Result<Vec<Row>, Error> {
-                let operation = self.spans.text(query);
+                let mut operation = self.spans.text(query);
                 let text = operation.commented(query);
                 let rows = self.driver.query_typed(&text, params);
                 operation.returning(rows, Vec::len).await
@@ -159,7 +159,7 @@ macro_rules! queries {
                 query: &str,
                 params: &[(&(dyn ToSql + Sync), Type)],
             ) -> Result<Row, Error> {
-                let operation = self.spans.text(query);
+                let mut operation = self.spans.text(query);
                 let text = operation.commented(query);
                 let row = self.driver.query_typed_one(&text, params);
                 operation.returning(row, |_| 1).await
@@ -173,7 +173,7 @@ macro_rules! queries {
                 query: &str,
                 params: &[(&(dyn ToSql + Sync), Type)],
             ) -> Result<Option<Row>, Error> {
-                let operation = self.spans.text(query);
+                let mut operation = self.spans.text(query);
                 let text = operation.commented(query);
                 let row = self.driver.query_typed_opt(&text, params);
                 operation.returning(row, |row| row.iter().count()).await
@@ -192,7 +192,7 @@ macro_rules! queries {
                 P: BorrowToSql,
                 I: IntoIterator<Item = (P, Type)>,
             {
-                let operation = self.spans.text(query);
+                let mut operation = self.spans.text(query);
                 let text = operation.commented(query);
                 let rows = self.driver.query_typed_raw(&text, params);
                 operation.opened(rows, RowStream::new).await
@@ -226,7 +226,7 @@ macro_rules! queries {
                 query: &str,
                 params: &[(&(dyn ToSql + Sync), Type)],
             ) -> Result<u64, Error> {
-                let operation = self.spans.text(query);
+                let mut operation = self.spans.text(query);
                 let text = operation.commented(query);
                 operation.traced(self.driver.execute_typed(&text, params)).await
             }
@@ -290,7 +290,7 @@ macro_rules! queries {
                 &self,
                 query: &str,
             ) -> Result<Vec<SimpleQueryMessage>, Error> {
-                let operation = self.spans.simple(query);
+                let mut operation = self.spans.simple(query);
                 let text = operation.commented(query);
                 let messages = self.driver.simple_query(&text);
                 let rows = |messages: &Vec<_>| messages.iter().filter(|one| is_row(one)).count();
@@ -306,7 +306,7 @@ macro_rules! queries {
                 "db.batch_execute(\"CREATE TABLE a (id int); CREATE TABLE b (id int)\").await?;"
             )]
             pub async fn batch_execute(&self, query: &str) -> Result<(), Error> {
-                let operation = self.spans.simple(query);
+                let mut operation = self.spans.simple(query);
                 let text = operation.commented(query);
                 operation.traced(self.driver.batch_execute(&text)).await
             }

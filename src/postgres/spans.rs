@@ -2,7 +2,13 @@
 
 mod failure;
 
-use std::{borrow::Cow, cell::LazyCell, future::Future, sync::Arc};
+use std::{
+    borrow::Cow,
+    cell::LazyCell,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+};
 
 use ::opentelemetry::Context;
 use tokio_postgres::{Error, Statement};
@@ -10,7 +16,7 @@ use tokio_postgres::{Error, Statement};
 pub(super) use failure::{failure, refused};
 
 use super::{
-    observer::{Announcement, Key, Observed, Sent},
+    observer::{Announcement, Key, Observed, Sent, callers::Announced},
     statement::{Source, Statements, ToStatement, number},
 };
 use crate::opentelemetry::{
@@ -176,16 +182,16 @@ pub(super) struct Runs {
 impl Operation {
     /// A text of it as it is to be sent: with a comment that names its span, where that is wanted.
     /// Not for what is prepared.
-    pub(super) fn commented<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub(super) fn commented<'a>(&mut self, text: &'a str) -> Cow<'a, str> {
         self.span.commented(text)
     }
 
     /// Runs it to its end, and its span with it.
     pub(super) async fn traced<T>(
-        self,
+        mut self,
         query: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let result = query.await;
+        let result = self.awaited(query).await;
         self.end(&result);
         result
     }
@@ -196,7 +202,7 @@ impl Operation {
         query: impl Future<Output = Result<T, Error>>,
         rows: impl FnOnce(&T) -> usize,
     ) -> Result<T, Error> {
-        let result = query.await;
+        let result = self.awaited(query).await;
         if let Ok(returned) = &result {
             self.span.rows(rows(returned) as u64);
         }
@@ -206,11 +212,11 @@ impl Operation {
 
     /// Opens a stream, which goes on with the span.
     pub(super) async fn opened<D, S>(
-        self,
+        mut self,
         stream: impl Future<Output = Result<D, Error>>,
         stream_of: impl FnOnce(D, QuerySpan) -> S,
     ) -> Result<S, Error> {
-        match stream.await {
+        match self.awaited(stream).await {
             // What is not written yet stays announced.
             Ok(driver) => Ok(stream_of(driver, self.span)),
             Err(error) => {
@@ -219,6 +225,22 @@ impl Operation {
                 failed
             }
         }
+    }
+
+    /// The driver's future, which sends the query when it is first polled. The span is made while
+    /// the answer is waited for.
+    async fn awaited<F: Future>(&mut self, driver: F) -> F::Output {
+        let mut driver = pin!(driver);
+        poll_fn(|cx| {
+            let announced = self.announcement.as_ref().map(|_| Announced::begin());
+            let polled = driver.as_mut().poll(cx);
+            drop(announced);
+            if polled.is_pending() {
+                self.span.begin();
+            }
+            polled
+        })
+        .await
     }
 
     /// It has ended so.

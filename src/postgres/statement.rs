@@ -96,16 +96,22 @@ struct FirstString {
 impl Write for FirstString {
     fn write_str(&mut self, piece: &str) -> fmt::Result {
         const LONGEST: usize = 24;
-        for character in piece.chars() {
-            match (character, self.inside) {
-                ('"', false) => self.inside = true,
-                ('"', true) => return Err(fmt::Error),
-                (_, false) => {}
-                (_, true) if self.read.len() >= LONGEST => return Err(fmt::Error),
-                (character, true) => self.read.push(character),
-            }
+        let quote = |text: &str| text.bytes().position(|byte| byte == b'"');
+        let inside = match quote(piece) {
+            _ if self.inside => piece,
+            Some(quote) => piece.get(quote + 1..).unwrap_or_default(),
+            None => return Ok(()),
+        };
+        self.inside = true;
+        let end = quote(inside);
+        let read = end.and_then(|end| inside.get(..end)).unwrap_or(inside);
+        let room = LONGEST - self.read.len();
+        let fits = read.get(..read.floor_char_boundary(room)).unwrap_or(read);
+        self.read.push_str(fits);
+        match end.is_some() || fits.len() < read.len() {
+            true => Err(fmt::Error),
+            false => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -48,14 +48,14 @@ async fn main() {
 
     // What a session of the server's costs depends on where it happens to run: each turn has one of
     // its own.
-    let turns: Turns<4> = Turns::take_timed(common::running_time(), async |side| match side {
-        0 => driver(&common::bare(&server).await).await,
-        1 => wrapper(&common::wrapped(&server).await).await,
-        2 => sqlx_alone(&mut pool(&server).await.acquire().await.unwrap()).await,
-        _ => {
-            let pool = PoolBuilder::from(pool(&server).await).build();
-            sqlx_otel(&mut pool.acquire().await.unwrap()).await
-        }
+    let turns: Turns<4> = Turns::take_timed(common::running_time(), async |side| {
+        let turn = match side {
+            0 => tokio::spawn(driver(common::bare(&server).await)),
+            1 => tokio::spawn(wrapper(common::wrapped(&server).await)),
+            2 => tokio::spawn(sqlx_alone(pool(&server).await)),
+            _ => tokio::spawn(sqlx_otel(PoolBuilder::from(pool(&server).await).build())),
+        };
+        turn.await.unwrap()
     })
     .await;
 
@@ -105,21 +105,23 @@ macro_rules! turn {
     }};
 }
 
-async fn driver(client: &tokio_postgres::Client) -> Duration {
+async fn driver(client: tokio_postgres::Client) -> Duration {
     let statement = client.prepare(TEXT).await.unwrap();
     turn!(client.query_one(&statement, &[]))
 }
 
-async fn wrapper(client: &postgres::Client) -> Duration {
+async fn wrapper(client: postgres::Client) -> Duration {
     instrument();
     let statement = client.prepare(TEXT).await.unwrap();
     turn!(client.query_one(&statement, &[]))
 }
 
-async fn sqlx_alone(connection: &mut sqlx::PgConnection) -> Duration {
+async fn sqlx_alone(pool: PgPool) -> Duration {
+    let mut connection = pool.acquire().await.unwrap();
     turn!(sqlx::query(TEXT).fetch_one(&mut *connection))
 }
 
-async fn sqlx_otel(connection: &mut sqlx_otel::PoolConnection<sqlx::Postgres>) -> Duration {
-    turn!(sqlx::query(TEXT).fetch_one(&mut *connection))
+async fn sqlx_otel(pool: sqlx_otel::Pool<sqlx::Postgres>) -> Duration {
+    let mut connection = pool.acquire().await.unwrap();
+    turn!(sqlx::query(TEXT).fetch_one(&mut connection))
 }

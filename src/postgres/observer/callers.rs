@@ -6,7 +6,7 @@
 //! not taken for a sender.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     sync::{Arc, OnceLock},
     task::{Context as TaskContext, Poll, Wake, Waker},
 };
@@ -36,6 +36,8 @@ struct NotingWaker {
 thread_local! {
     /// The connection that this thread is polling.
     static POLLED: RefCell<Option<Polled>> = const { RefCell::new(None) };
+    /// Whether it is the wrapper that sends on this thread.
+    static ANNOUNCED: Cell<bool> = const { Cell::new(false) };
 }
 
 struct Polled {
@@ -99,10 +101,29 @@ impl Wake for NotingWaker {
             .get()
             .is_some_and(|observed| observed.is_wanted());
         // While this thread polls a connection, it is not in the midst of a caller's query.
-        if wanted && POLLED.with_borrow(Option::is_none) {
+        if wanted && !ANNOUNCED.get() && POLLED.with_borrow(Option::is_none) {
             self.noted.get_or_init(caller);
         }
         self.task.wake_by_ref();
+    }
+}
+
+/// While the wrapper polls the driver for what it has announced: nobody will ask who sent that.
+pub(in crate::postgres) struct Announced {
+    outer: bool,
+}
+
+impl Announced {
+    pub(in crate::postgres) fn begin() -> Self {
+        Announced {
+            outer: ANNOUNCED.replace(true),
+        }
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        ANNOUNCED.set(self.outer);
     }
 }
 

@@ -46,7 +46,7 @@ struct Asked {
     prepared: Option<Arc<Text>>,
     caller: Option<Context>,
     kind: Option<Kind>,
-    /// When it was written, while there is a use for spans.
+    /// When it was written, if that may be the beginning of a span.
     written: Option<Instant>,
     /// It is the end of a copy that was begun before.
     ends_copy: bool,
@@ -229,7 +229,8 @@ impl Conversation {
         }
         let kind = *asked.kind.get_or_insert(Kind::Query);
         self.parents.asked(kind);
-        asked.written = scene.is_wanted().then(Instant::now);
+        let may_be_shown = asked.prepared.is_some() || matches!(asked.query, Query::Written(_));
+        asked.written = (may_be_shown && scene.is_wanted()).then(Instant::now);
         if scene.polled {
             self.unsettled += 1;
         } else {

@@ -6,8 +6,11 @@
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
-    hash::BuildHasher,
-    sync::{Mutex, MutexGuard, PoisonError},
+    hash::{BuildHasher, BuildHasherDefault, Hasher},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use crate::wire::postgres::MAX_TEXT_LENGTH;
@@ -18,13 +21,15 @@ pub(super) struct Ledger {
     /// Makes keys that nobody can aim at.
     hashes: RandomState,
     entries: Mutex<Entries>,
+    /// Operations under way.
+    running: AtomicUsize,
+    /// Whether anything was given up that may be on its way: it seldom is.
+    lingers: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Entries {
-    by_key: HashMap<Key, Count>,
-    /// Operations under way.
-    running: usize,
+    by_key: HashMap<Key, Count, BuildHasherDefault<Hashed>>,
     /// What was given up since the connection was last polled.
     given_up: Vec<Key>,
     /// What was given up before that.
@@ -52,6 +57,32 @@ impl Key {
     }
 }
 
+/// A key is a number of the driver's or a hash that nobody can aim at: it need not be hashed again.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_isize(&mut self, kind: isize) {
+        self.write_u64(kind.cast_unsigned() as u64);
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Spreads small numbers over all bits, the highest and the lowest of which make a place.
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        self.0 = (self.0 ^ number).wrapping_mul(ODD).rotate_left(32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Announcements of one key.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
@@ -71,8 +102,8 @@ impl Ledger {
     }
 
     pub(super) fn announce(&self, key: Key) {
+        self.running.fetch_add(1, Ordering::SeqCst);
         let mut entries = self.entries();
-        entries.running += 1;
         let count = entries.by_key.entry(key).or_default();
         count.open += 1;
         count.running += 1;
@@ -80,22 +111,22 @@ impl Ledger {
 
     /// The operation has ended: none of its requests is on its way.
     pub(super) fn withdraw(&self, key: Key) {
-        let mut entries = self.entries();
-        entries.running = entries.running.saturating_sub(1);
-        entries.change(key, |count| {
+        self.entries().change(key, |count| {
             count.running = count.running.saturating_sub(1);
         });
+        self.running.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Nobody waits for the operation any more; its request may be on its way.
     pub(super) fn give_up(&self, key: Key) {
         let mut entries = self.entries();
-        entries.running = entries.running.saturating_sub(1);
         entries.given_up.push(key);
         entries.change(key, |count| {
             count.running = count.running.saturating_sub(1);
             count.lingering += 1;
         });
+        self.lingers.store(true, Ordering::SeqCst);
+        self.running.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Whether a request was announced. It is no longer.
@@ -117,11 +148,14 @@ impl Ledger {
 
     /// Whether the wrapper is doing something.
     pub(super) fn is_busy(&self) -> bool {
-        self.entries().running > 0
+        self.running.load(Ordering::SeqCst) > 0
     }
 
     /// The connection is about to write what there is.
     pub(super) fn writing(&self) {
+        if !self.lingers.load(Ordering::SeqCst) {
+            return;
+        }
         let mut entries = self.entries();
         let mut given_up = std::mem::take(&mut entries.given_up);
         entries.leaving.append(&mut given_up);
@@ -129,12 +163,17 @@ impl Ledger {
 
     /// It has written everything.
     pub(super) fn written(&self) {
+        if !self.lingers.load(Ordering::SeqCst) {
+            return;
+        }
         let mut entries = self.entries();
         for key in std::mem::take(&mut entries.leaving) {
             entries.change(key, |count| {
                 count.lingering = count.lingering.saturating_sub(1);
             });
         }
+        self.lingers
+            .store(!entries.given_up.is_empty(), Ordering::SeqCst);
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {

@@ -95,6 +95,12 @@ impl Skimmer {
         bytes: &mut &[u8],
         keep: &impl Fn(u8) -> Option<usize>,
     ) -> Result<Option<Begun>, Error> {
+        if self.known == 0
+            && let Some((header, rest)) = bytes.split_first_chunk()
+        {
+            *bytes = rest;
+            return Begun::of(*header, keep).map(Some);
+        }
         let missing = self.header.get_mut(self.known..).unwrap_or_default();
         let taken = missing.len().min(bytes.len());
         let (taken, rest) = bytes.split_at_checked(taken).unwrap_or_default();
@@ -107,7 +113,15 @@ impl Skimmer {
             return Ok(None);
         }
         self.known = 0;
-        let [tag, length @ ..] = self.header;
+        Begun::of(self.header, keep).map(Some)
+    }
+}
+
+impl Begun {
+    fn of(
+        [tag, length @ ..]: [u8; HEADER_LENGTH],
+        keep: impl Fn(u8) -> Option<usize>,
+    ) -> Result<Self, Error> {
         let claimed = u32::from_be_bytes(length);
         let keep = keep(tag).ok_or(Error::Malformed("type of a message"))?;
         let left = claimed
@@ -117,7 +131,7 @@ impl Skimmer {
                 claimed,
                 limit: usize::MAX,
             })?;
-        Ok(Some(Begun { tag, left, keep }))
+        Ok(Begun { tag, left, keep })
     }
 }
 
