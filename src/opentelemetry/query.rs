@@ -310,6 +310,15 @@ impl Instrumented {
 }
 
 impl Failure {
+    /// The connection is gone.
+    pub(crate) fn closed() -> Self {
+        Failure {
+            error_type: Cow::Borrowed("closed"),
+            status_code: None,
+            description: Cow::Borrowed("connection closed"),
+        }
+    }
+
     /// The caller gave the query up.
     fn cancelled() -> Self {
         Failure {

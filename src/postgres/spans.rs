@@ -20,7 +20,7 @@ use super::{
     statement::{Source, Statements, ToStatement, number},
 };
 use crate::opentelemetry::{
-    ConnectionInfo, QuerySpan, parent,
+    ConnectionInfo, Failure, QuerySpan, parent,
     sql::{Description, describe, describe_simple},
 };
 
@@ -251,8 +251,11 @@ impl Operation {
         self.span.end_with(result, failure);
     }
 
-    /// The driver sends it, and nobody waits for the answer.
+    /// The driver sends it, if it still can, and nobody waits for the answer.
     pub(super) fn sent(self) {
-        self.span.finish();
+        match &self.announcement {
+            Some(announcement) if announcement.is_in_vain() => self.span.fail(Failure::closed),
+            _ => self.span.finish(),
+        }
     }
 }

@@ -5,12 +5,12 @@
 //! cargo run --release --manifest-path benches/sqlx/Cargo.toml --target-dir target
 //! ```
 //!
-//! Both statements are prepared, so that a query is one round trip; sqlx keeps them by itself. Each
-//! side is as it comes: ours with 12 attributes of attribution, the operation, and the sanitised
-//! text; sqlx-otel with the text and no annotation. Each has providers of its own generation of
-//! OpenTelemetry, whose spans and metrics go nowhere, in batches. Printed are microseconds and the
-//! ratios (the goal is that ours is the smaller). `APPROZIUM_BENCH_SECONDS` sets how long it takes;
-//! the default is 20.
+//! Both statements are prepared, so that a query is one round trip; sqlx keeps them by itself. All
+//! sides run in a task, as an application's requests do. Each side is as it comes: ours with 12
+//! attributes of attribution, the operation, and the sanitised text; sqlx-otel with the text and no
+//! annotation. Each has providers of its own generation of OpenTelemetry, whose spans and metrics go
+//! nowhere, in batches. Printed are microseconds and the ratios (the goal is that ours is the
+//! smaller). `APPROZIUM_BENCH_SECONDS` sets how long it takes; the default is 20.
 
 #![allow(
     clippy::expect_used,

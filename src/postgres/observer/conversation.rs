@@ -1,6 +1,6 @@
 //! Requests and their answers, in their order, and the spans of those that nobody announced.
 
-use std::{borrow::Cow, collections::VecDeque, mem, sync::Arc, time::Instant};
+use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
 
 use ::opentelemetry::Context;
 
@@ -162,11 +162,7 @@ impl Conversation {
     /// No answer will come any more.
     pub(super) fn closed(&mut self, scene: &Scene<'_>) {
         for mut asked in mem::take(&mut self.asked) {
-            asked.failure.get_or_insert(Failure {
-                error_type: Cow::Borrowed("closed"),
-                status_code: None,
-                description: Cow::Borrowed("connection closed"),
-            });
+            asked.failure.get_or_insert_with(Failure::closed);
             asked.end(scene);
         }
     }

@@ -31,7 +31,10 @@ mod texts;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use ::opentelemetry::Context;
@@ -55,6 +58,8 @@ pub(super) struct Observed {
     connection: OnceLock<Arc<ConnectionInfo>>,
     ledger: Ledger,
     sight: Mutex<Sight>,
+    /// Nothing is sent any more.
+    gone: AtomicBool,
 }
 
 /// What is seen of the bytes.
@@ -167,6 +172,7 @@ impl Observed {
 
     /// The server has gone.
     pub(super) fn closed(&self) {
+        self.gone.store(true, Ordering::Relaxed);
         if let Some(mut followed) = self.sight().followed.take() {
             followed.conversation.closed(&self.scene(false));
         }
@@ -174,6 +180,7 @@ impl Observed {
 
     /// The driver has dropped the connection, with what was under way on it.
     pub(super) fn dropped(&self) {
+        self.gone.store(true, Ordering::Relaxed);
         self.sight().followed = None;
     }
 
@@ -271,6 +278,11 @@ pub(super) struct Announcement {
 }
 
 impl Announcement {
+    /// Whether it cannot be sent: the connection is gone.
+    pub(super) fn is_in_vain(&self) -> bool {
+        self.observed.gone.load(Ordering::Relaxed)
+    }
+
     /// What was to be sent has been sent and answered, or will not be sent.
     pub(super) fn withdraw(mut self) {
         if let Some(key) = self.key.take() {

@@ -1,8 +1,9 @@
 //! Transactions show what the driver sends for them, wherever they end.
 
-use std::pin::pin;
+use std::{pin::pin, time::Duration};
 
 use approzium::opentelemetry::instrument;
+use approzium_peers::eventually;
 use futures_util::poll;
 use opentelemetry::{Context, trace::Status};
 use tokio_postgres::IsolationLevel;
@@ -57,6 +58,27 @@ async fn a_transaction_that_is_dropped_outside_of_every_span_rolls_back_where_it
         assert_eq!(rollback.parent_span_id, recorded.root);
         assert_eq!(rollback.status, Status::Unset);
     }
+}
+
+/// Nothing is sent: the server rolls back by itself.
+#[tokio::test]
+async fn a_transaction_that_is_dropped_with_its_connection_sends_no_rollback() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.connect().await;
+    instrument();
+    let recorded = fixture
+        .record(async {
+            let transaction = client.transaction().await.unwrap();
+            fixture
+                .sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+                .await;
+            let closed = async || transaction.client().is_closed().then_some(());
+            eventually("the end of the connection", Duration::from_secs(30), closed).await;
+            drop(transaction);
+        })
+        .await;
+    let rollback = recorded.only("ROLLBACK");
+    assert_eq!(attribute(rollback, "error.type").as_deref(), Some("closed"));
 }
 
 /// The driver cannot know whether the database has begun, and rolls back.
