@@ -1,10 +1,16 @@
 //! What can be counted without naming anyone: labels are closed sets.
 
+mod catalogue;
+mod export;
 mod original;
 mod reloads;
 mod sts;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use prometheus_client::{
@@ -16,11 +22,12 @@ use prometheus_client::{
         MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
         info::Info,
     },
-    registry::Registry,
 };
 
 pub(crate) use self::reloads::{File, Reading};
-use self::{original::Original, reloads::Reloads, sts::Sts};
+use self::{
+    catalogue::Catalogue, export::Histograms, original::Original, reloads::Reloads, sts::Sts,
+};
 use super::{
     audit::{Decision, Reason},
     readiness::Validity,
@@ -35,6 +42,10 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 const BUCKETS: [f64; 13] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 10.0,
 ];
+
+/// The histograms.
+const PHASES: &str = "approzium_phase_duration_seconds";
+const HANDSHAKES: &str = "approzium_handshake_duration_seconds";
 
 /// A part of the work on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,6 +85,16 @@ pub(crate) enum Ending {
     Failed,
 }
 
+impl Ending {
+    fn as_str(self) -> &'static str {
+        match self {
+            Ending::Ok => "ok",
+            Ending::Denied => "denied",
+            Ending::Failed => "failed",
+        }
+    }
+}
+
 /// Whether keys were on hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CacheAnswer {
@@ -94,7 +115,7 @@ macro_rules! label_values {
 
 label_values! {
     Phase { phase => phase.as_str() }
-    Ending { Ending::Ok => "ok", Ending::Denied => "denied", Ending::Failed => "failed" }
+    Ending { ending => ending.as_str() }
     CacheAnswer { CacheAnswer::Hit => "hit", CacheAnswer::Miss => "miss" }
     Decision { decision => decision.as_str() }
     Method { method => method.as_str() }
@@ -126,7 +147,9 @@ struct CacheLabels {
 
 /// Every metric of one Authenticator.
 pub(crate) struct Metrics {
-    registry: Registry,
+    catalogue: Catalogue,
+    /// Where they go besides.
+    exported: OnceLock<Histograms>,
     original: Original,
     phases: Family<PhaseLabels, Histogram, fn() -> Histogram>,
     methods: Family<MethodLabels, Histogram, fn() -> Histogram>,
@@ -143,9 +166,9 @@ pub(crate) struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::default();
+        let mut catalogue = Catalogue::default();
         let original = Original::default();
-        original.register(&mut registry);
+        original.register(&mut catalogue);
         let phases: Family<_, _, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(BUCKETS));
         let methods: Family<_, _, fn() -> Histogram> =
@@ -154,68 +177,69 @@ impl Default for Metrics {
         let refused_connections = Counter::default();
         let (streams, ready) = (Gauge::default(), Gauge::default());
         let reloads = Reloads::default();
-        reloads.register(&mut registry);
+        reloads.register(&mut catalogue);
         let sts = Sts::default();
-        sts.register(&mut registry);
+        sts.register(&mut catalogue);
         let audit_write_failures = Counter::default();
         let certificate = Certificate::default();
-        registry.register(
+        catalogue.register(
             "approzium_certificate_expiry_timestamp_seconds",
             "When the first certificate of the chain expires",
             certificate.clone(),
         );
-        registry.register(
+        catalogue.register(
             "approzium_build",
             "What runs",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        registry.register(
-            "approzium_phase_duration_seconds",
+        catalogue.register(
+            PHASES,
             "Time of a part of the work, by how it ended",
             phases.clone(),
         );
-        registry.register(
-            "approzium_handshake_duration_seconds",
+        catalogue.register(
+            HANDSHAKES,
             "Time of a handshake up to the proof, by what the database asked for",
             methods.clone(),
         );
-        registry.register(
+        catalogue.register(
             "approzium_ready",
             "Whether records can be had, the certificate is valid, and it is not draining",
             ready.clone(),
         );
-        registry.register(
+        catalogue.register(
             "approzium_audit_write_failures",
             "Audit lines that could not be written where they belong, and went to the log",
             audit_write_failures.clone(),
         );
-        registry.register(
+        catalogue.register(
             "approzium_decisions",
             "Decisions, as in the audit log",
             decisions.clone(),
         );
-        registry.register(
+        catalogue.register(
             "approzium_key_cache_lookups",
             "SCRAM keys looked up for a challenge",
             cache.clone(),
         );
-        registry.register(
+        catalogue.register(
             "approzium_connections_refused",
             "Connections refused because there were too many",
             refused_connections.clone(),
         );
-        registry.register(
+        catalogue.register(
             "approzium_streams",
             "Sessions and handshakes under way",
             streams.clone(),
         );
-        registry.register(
+        catalogue.register(
             "approzium_spans_dropped",
             "Spans that the collector did not take",
             DroppedSpans,
         );
         Metrics {
-            registry,
+            catalogue,
+            exported: OnceLock::new(),
             original,
             phases,
             methods,
@@ -246,7 +270,7 @@ impl Metrics {
     /// The text of `/v1/metrics/prometheus`.
     pub(crate) fn exposition(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        prometheus_client::encoding::text::encode(&mut text, self.catalogue.registry())?;
         Ok(text)
     }
 
@@ -295,17 +319,26 @@ impl Metrics {
     }
 
     pub(crate) fn phase(&self, phase: Phase, outcome: Ending, took: Duration) {
+        let labels = PhaseLabels { phase, outcome };
         self.phases
-            .get_or_create(&PhaseLabels { phase, outcome })
+            .get_or_create(&labels)
             .observe(took.as_secs_f64());
+        if let Some(exported) = self.exported.get() {
+            exported.phase(&labels, took);
+        }
     }
 
     /// A handshake ended. Which method it is, only a challenge says.
     pub(crate) fn handshake(&self, method: Option<Method>, outcome: Ending, took: Duration) {
-        if let Some(method) = method {
-            self.methods
-                .get_or_create(&MethodLabels { method, outcome })
-                .observe(took.as_secs_f64());
+        let Some(method) = method else {
+            return;
+        };
+        let labels = MethodLabels { method, outcome };
+        self.methods
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+        if let Some(exported) = self.exported.get() {
+            exported.handshake(&labels, took);
         }
     }
 

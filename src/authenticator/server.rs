@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
+use ::opentelemetry::metrics::{Meter, MeterProvider};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +71,7 @@ impl Authenticator {
             drain_timeout: Duration::from_secs(20),
             audit_log: None,
             v1_api: None,
+            meter: None,
         }
     }
 }
@@ -90,6 +92,7 @@ pub struct AuthenticatorBuilder {
     drain_timeout: Duration,
     audit_log: Option<AuditLog>,
     v1_api: Option<PresignedLimits>,
+    meter: Option<Meter>,
 }
 
 impl AuthenticatorBuilder {
@@ -186,6 +189,12 @@ impl AuthenticatorBuilder {
         self
     }
 
+    /// Where its metrics go besides its own HTTP endpoint, by the same names. Default: nowhere.
+    pub fn meter_provider(mut self, provider: &(impl MeterProvider + ?Sized)) -> Self {
+        self.meter = Some(provider.meter("approzium.authenticator"));
+        self
+    }
+
     /// Starts it. It runs on tasks of its own until it is shut down or dropped.
     ///
     /// # Errors
@@ -194,6 +203,9 @@ impl AuthenticatorBuilder {
         let missing = |what: &str| Error::configuration(format!("{what} is missing"));
         let audiences = Audiences::new(self.reached_by()?)?;
         let metrics = Arc::new(Metrics::default());
+        if let Some(meter) = &self.meter {
+            metrics.export(meter);
+        }
         let drain = CancellationToken::new();
         // Whatever was begun ends with a start that fails.
         let until_started = drain.clone().drop_guard();

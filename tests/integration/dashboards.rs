@@ -1,6 +1,7 @@
 //! What is in `dashboards/`, on the real servers that it is for.
 
 mod boards;
+mod exported;
 mod expressions;
 mod links;
 mod logs;

@@ -12,8 +12,9 @@ use std::{
 use prometheus_client::{
     encoding::{EncodeMetric, MetricEncoder},
     metrics::MetricType,
-    registry::Registry,
 };
+
+use super::catalogue::Catalogue;
 
 /// Under the names that the original's dashboards know.
 #[derive(Default)]
@@ -34,7 +35,7 @@ pub(super) struct Original {
 }
 
 impl Original {
-    pub(super) fn register(&self, registry: &mut Registry) {
+    pub(super) fn register(&self, catalogue: &mut Catalogue) {
         for (name, help, metric) in [
             ("requests", "Calls received", &self.requests),
             ("responses", "Calls answered", &self.responses),
@@ -94,7 +95,7 @@ impl Original {
                 &self.password_request_milliseconds,
             ),
         ] {
-            registry.register(format!("approzium_total_{name}"), help, metric.clone());
+            catalogue.register(format!("approzium_total_{name}"), help, metric.clone());
         }
     }
 }

@@ -5,10 +5,9 @@ use std::fmt;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{counter::Counter, family::Family},
-    registry::Registry,
 };
 
-use super::Metrics;
+use super::{Metrics, catalogue::Catalogue};
 
 /// What was read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,8 +60,8 @@ struct Labels {
 pub(super) struct Reloads(Family<Labels, Counter>);
 
 impl Reloads {
-    pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register(
+    pub(super) fn register(&self, catalogue: &mut Catalogue) {
+        catalogue.register(
             "approzium_reloads",
             "Files read again because they changed",
             self.0.clone(),

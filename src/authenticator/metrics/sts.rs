@@ -5,10 +5,9 @@ use std::time::Duration;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::Registry,
 };
 
-use super::{Ending, Metrics, Phase};
+use super::{Ending, Metrics, Phase, catalogue::Catalogue};
 
 /// A name of the table of regions: a caller can choose one, and write none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -25,23 +24,23 @@ pub(super) struct Sts {
 }
 
 impl Sts {
-    pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register(
+    pub(super) fn register(&self, catalogue: &mut Catalogue) {
+        catalogue.register(
             "approzium_sts_throttled",
             "Calls that STS, or the bound on calls to it, refused for their number",
             self.throttled.clone(),
         );
-        registry.register(
+        catalogue.register(
             "approzium_sts_retries",
             "Calls to STS that were made again because it throttled",
             self.retries.clone(),
         );
-        registry.register(
+        catalogue.register(
             "approzium_sts_circuit_open",
             "Whether the STS of a region is left alone because it does not answer",
             self.circuits.clone(),
         );
-        registry.register(
+        catalogue.register(
             "approzium_sts_circuit_opens",
             "How often the STS of a region was found not to answer",
             self.opened.clone(),

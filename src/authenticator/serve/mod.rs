@@ -165,6 +165,7 @@ async fn common(config: &Config) -> Result<AuthenticatorBuilder> {
         .session_lifetime(config.session_lifetime)
         .limits(config.limits.clone())
         .v1_api(config.v1_api)
+        .meter_provider(&*opentelemetry::global::meter_provider())
         .drain_timeout(config.drain_timeout);
     Ok(if config.audiences.is_empty() {
         builder.own_name(config.host.clone())
