@@ -33,7 +33,7 @@ mod proofs;
 mod records;
 mod tokens;
 
-const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+pub(crate) const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// An Authenticator in this process, over TLS.
 pub(crate) struct House {
@@ -96,7 +96,7 @@ impl House {
     }
 }
 
-fn server_tls(authority: &Authority, names: &[&str]) -> ServerTls {
+pub(crate) fn server_tls(authority: &Authority, names: &[&str]) -> ServerTls {
     let certificate = authority.server(names);
     let (chain, key) = (certificate.certificate_pem, certificate.key_pem);
     ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap()

@@ -2,5 +2,8 @@
 
 mod answers;
 mod client;
+mod databases;
+mod holders;
 mod presigned;
+mod process;
 mod proofs;

@@ -35,6 +35,8 @@ mod signer;
 pub(crate) mod sigv4;
 #[cfg(feature = "authenticator")]
 mod sts;
+#[cfg(feature = "authenticator")]
+mod verifier;
 
 #[cfg(feature = "asm")]
 pub(crate) use self::credentials::resolve;
@@ -46,7 +48,8 @@ pub(crate) use self::sts::answer::read as read_sts_answer;
 pub use self::{
     presigned::{PresignedLimits, PresignedMethod, PresignedOrigin, PresignedProof},
     proof::{Audiences, CheckedProof, Skew},
-    sts::{StsVerifier, StsVerifierBuilder, Verifier},
+    sts::{StsVerifier, StsVerifierBuilder},
+    verifier::Verifier,
 };
 #[cfg(feature = "dev")]
 pub(crate) use self::{proof::parse_amz_date, sts::STAND_IN_ACCOUNT};

@@ -10,7 +10,8 @@ use rustls_pki_types::CertificateDer;
 use tokio::sync::Semaphore;
 
 use super::{
-    CheckedProof, PresignedMethod, PresignedOrigin, PresignedProof, Region, request::CONTENT_TYPE,
+    CheckedProof, PresignedMethod, PresignedOrigin, PresignedProof, Region, Verifier,
+    request::CONTENT_TYPE,
 };
 use crate::{
     Error, Result,
@@ -19,39 +20,6 @@ use crate::{
 };
 
 pub(super) mod answer;
-
-/// Verifies the signature of a [`CheckedProof`].
-///
-/// The stand-in of development mode is another type than the real one, so that no setting can turn
-/// one into the other.
-#[tonic::async_trait]
-pub trait Verifier: Send + Sync + 'static {
-    /// Whose proof this is.
-    ///
-    /// # Errors
-    /// [`Rejection`]; [`Rejection::is_retryable`] tells a bad proof from a verification that could
-    /// not be made.
-    async fn verify(
-        &self,
-        proof: &CheckedProof,
-    ) -> std::result::Result<VerifiedIdentity, Rejection>;
-
-    /// Where the URLs of the v1 API's proofs may point to.
-    fn presigned_origin(&self) -> PresignedOrigin {
-        PresignedOrigin::Sts { fips: false }
-    }
-
-    /// Whose proof of the v1 API this is. By itself a verifier takes none.
-    ///
-    /// # Errors
-    /// As [`verify`](Self::verify).
-    async fn verify_presigned(
-        &self,
-        _: &PresignedProof,
-    ) -> std::result::Result<VerifiedIdentity, Rejection> {
-        Err(Rejection::Malformed("no presigned proofs are taken here"))
-    }
-}
 
 /// Asks the regional STS of AWS, once for each proof.
 ///

@@ -103,6 +103,46 @@ async fn each_method_answers_as_the_originals_did() {
 }
 
 #[tokio::test]
+async fn digests_answer_for_their_own_salt_and_no_other_method() {
+    let sts = dev_sts().await;
+    let (log, _recording) = Log::start();
+    // Of `pencil`, with the salt of RFC 7677.
+    let digests = |salt: &str| {
+        format!(
+            "scram_sha_256: {{salt: '{salt}', iterations: 4096, \
+             client_key: 'pg/JI9Z+hkSpLRa5btpe9GVrDHJcSEN0viVTVXaZbos=', \
+             server_key: 'wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU='}}"
+        )
+    };
+    let password = "password: canary-hunter2";
+    let records = [
+        record("user", "").replace(password, &digests("W22ZaJ0SNY7soEsUEjb6gQ==")),
+        record("other", "").replace(password, &digests("c2FsdA==")),
+    ];
+    let house = v1(&sts, &records.concat()).await;
+    let client = Client::of(&house).await;
+    let answer = client.scram(rfc_7677(&checkout(&sts, "user"))).await;
+    let answer = answer.unwrap();
+    assert_eq!(
+        answer.cproof,
+        "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
+    );
+    assert_eq!(
+        answer.sproof,
+        "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+    );
+    let refused = client.scram(rfc_7677(&checkout(&sts, "other"))).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    let reason = log.reason(&request_id(&refused), "denied").await;
+    assert_eq!(reason, "keys_of_another_challenge");
+    let refused = client.md5(&checkout(&sts, "user"), &[7; 4]).await;
+    assert_eq!(refused.unwrap_err().code(), Code::FailedPrecondition);
+    let derived = "approzium_phase_duration_seconds_count{phase=\"derivation\",outcome=\"ok\"}";
+    assert_eq!(house.metric(derived).await, 0.0);
+}
+
+#[tokio::test]
 async fn a_record_allows_what_it_says_and_no_more() {
     let sts = dev_sts().await;
     let (log, _recording) = Log::start();

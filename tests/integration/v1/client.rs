@@ -1,6 +1,6 @@
 //! A client of the original's protocol that can also do everything wrong.
 
-use tonic::{Response, Status, transport::Channel};
+use tonic::{Response, Status, metadata::MetadataValue, transport::Channel};
 
 use self::v1::authenticator_client::AuthenticatorClient;
 pub(super) use self::v1::{
@@ -71,6 +71,25 @@ impl Client {
     pub(super) async fn scram(
         &self,
         request: Pgsha256HashRequest,
+    ) -> Result<Pgsha256Response, Status> {
+        self.ask(tonic::Request::new(request)).await
+    }
+
+    /// The same call, as part of a trace.
+    pub(super) async fn traced(
+        &self,
+        request: Pgsha256HashRequest,
+        traceparent: &'static str,
+    ) -> Result<Pgsha256Response, Status> {
+        let mut request = tonic::Request::new(request);
+        let traceparent = MetadataValue::from_static(traceparent);
+        request.metadata_mut().insert("traceparent", traceparent);
+        self.ask(request).await
+    }
+
+    async fn ask(
+        &self,
+        request: tonic::Request<Pgsha256HashRequest>,
     ) -> Result<Pgsha256Response, Status> {
         let response = self.0.clone().get_pgsha256_hash(request).await?;
         let id = has_request_id(&response);

@@ -202,7 +202,7 @@ impl Call {
                 let password = shared.password(&record, Method::Md5, principal)?;
                 let response = md5::response(record.key.user(), password.expose_secret(), salt);
                 let answer = Answer {
-                    text: response.trim_start_matches("md5").to_owned(),
+                    text: response.strip_prefix("md5").unwrap_or_default().to_owned(),
                     ..Answer::default()
                 };
                 Ok((answer, Reason::Md5Answered))
