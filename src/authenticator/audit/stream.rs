@@ -63,6 +63,19 @@ impl AuditLog {
         Ok(AuditLog(Arc::new(Mutex::new(stream))))
     }
 
+    /// Whether it can be opened. Of a file that was not there nothing is left: it would be its who
+    /// looked, not its who serves. One that begins to be served meanwhile is made anew.
+    pub(in crate::authenticator) fn try_open(path: &Path) -> Result<()> {
+        let is_made = path != Path::new("-") && fs::symlink_metadata(path).is_err();
+        AuditLog::open(path)?;
+        if is_made {
+            fs::remove_file(path).map_err(|error| {
+                Error::configuration(format!("audit_log_path: {}: {error}", path.display()))
+            })?;
+        }
+        Ok(())
+    }
+
     /// Opens the file anew, if there is one. What is open stays so where that fails.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{address, common, session_keys, tls, verifier};
 use crate::{
     Error, Result,
-    authenticator::{SecretsManager, ServerTls, audit::Reason, config::Config},
+    authenticator::{AuditLog, SecretsManager, ServerTls, audit::Reason, config::Config},
     error::printable,
     identity::aws::Region,
 };
@@ -69,6 +69,7 @@ async fn production(config: &Config) -> Findings {
         ("names", names(config, tls).await),
         ("session keys", shared_keys(config)),
         ("records", records(config).await),
+        ("audit log", audit_log(config)),
         ("STS", sts(config).await),
     ]
 }
@@ -106,6 +107,7 @@ async fn development(config: &Config) -> Findings {
                 None => Unchecked("they are made when it serves"),
             },
         ),
+        ("audit log", audit_log(config)),
         (
             "STS",
             judged(
@@ -172,6 +174,13 @@ fn shared_keys(config: &Config) -> Finding {
         Ok(Some(_)) => Good("they can be read".to_owned()),
         Ok(None) => Unchecked("no session_key_path: replicas do not know each other's sessions"),
         Err(error) => bad(&error),
+    }
+}
+
+fn audit_log(config: &Config) -> Finding {
+    match &config.audit_log_path {
+        Some(path) => judged(AuditLog::try_open(path).map(|()| "it can be written".to_owned())),
+        None => Unchecked("no audit_log_path: its lines are in the log"),
     }
 }
 

@@ -86,6 +86,7 @@ fn what_is_good_is_said_and_nothing_listens() {
     let mut command = files.command(&GOOD);
     command.arg(format!("--grpc-port={port}"));
     command.arg(format!("--http-port={port}"));
+    command.arg("--audit-log-path=audit.log");
     let output = failing(command);
     let said = said(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
@@ -95,10 +96,12 @@ fn what_is_good_is_said_and_nothing_listens() {
         "ok       names         127.0.0.1, ",
         "-        session keys  ",
         "ok       records       ",
+        "ok       audit log     it can be written",
         "-        STS           no aws_region",
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }
+    assert!(!files.path().join("audit.log").exists(), "it makes nothing");
 }
 
 #[test]
@@ -152,6 +155,22 @@ fn what_is_not_good_is_named_beside_what_is() {
             "session_key_path",
         ),
         (
+            &[
+                cert,
+                key,
+                records,
+                "--audit-log-path=no/such/folder/audit.log",
+            ],
+            "audit log",
+            "audit_log_path: no/such/folder/audit.log: ",
+        ),
+        (
+            // The folder itself.
+            &[cert, key, records, "--audit-log-path=."],
+            "audit log",
+            "audit_log_path: .: ",
+        ),
+        (
             &[cert, key, records, "--audiences=a b"],
             "names",
             "audience",
@@ -183,7 +202,7 @@ fn what_is_not_good_is_named_beside_what_is() {
         let line = line.unwrap_or_else(|| panic!("{arguments:?}: {said}"));
         assert!(line.contains(says), "{arguments:?}: {line}");
         // One thing is wrong, and the others are looked at all the same.
-        assert!(said.lines().count() >= 6, "{said}");
+        assert!(said.lines().count() >= 7, "{said}");
     }
 }
 
