@@ -318,6 +318,29 @@ mod tests {
         assert!(text.contains(derived), "{text}");
     }
 
+    /// On the one thread of this runtime, what derives would have come to its end when first polled.
+    #[tokio::test]
+    async fn a_derivation_is_done_on_one_of_few_threads_of_its_own() {
+        let (store, _) = store();
+        let (record, principal) = (record("hunter2"), principal());
+        let all = store.threads.available_permits();
+        assert!(all <= std::thread::available_parallelism().unwrap().get());
+        let busy = store
+            .threads
+            .clone()
+            .acquire_many_owned(all.try_into().unwrap());
+        let busy = busy.await.unwrap();
+
+        let mut derivation = std::pin::pin!(store.keys(&record, &principal, SALT, 4096));
+        for _ in 0..100 {
+            assert!(futures_util::poll!(&mut derivation).is_pending());
+            tokio::task::yield_now().await;
+        }
+        drop(busy);
+        assert!(futures_util::poll!(&mut derivation).is_pending());
+        assert!(derivation.await.is_ok());
+    }
+
     #[tokio::test]
     async fn derivations_of_one_principal_are_bounded() {
         let (store, _) = store();
