@@ -96,9 +96,13 @@ impl KeyStore {
         salt: &[u8],
         iterations: u32,
     ) -> bool {
-        self.kept(record)
-            .await
-            .is_some_and(|keys| !keys.fit(salt, iterations))
+        match &record.credential {
+            Credential::Scram(digests) => answering(digests, salt, iterations).is_none(),
+            Credential::Password(password) => self
+                .confirmed(record, password)
+                .await
+                .is_some_and(|keys| !keys.fit(salt, iterations)),
+        }
     }
 
     /// The keys that answer a challenge with this salt and these iterations.
@@ -109,12 +113,15 @@ impl KeyStore {
         salt: &[u8],
         iterations: u32,
     ) -> Result<Held, NoKeys> {
-        let kept = self.kept(record).await;
-        let kept = kept.filter(|keys| keys.fit(salt, iterations));
-        let Some(password) = record.credential.password() else {
-            return kept.map(Held::kept).ok_or(NoKeys::AnotherChallenge);
+        let password = match &record.credential {
+            Credential::Scram(digests) => {
+                let keys = answering(digests, salt, iterations);
+                return keys.map(Held::kept).ok_or(NoKeys::AnotherChallenge);
+            }
+            Credential::Password(password) => password,
         };
-        if let Some(keys) = kept {
+        let confirmed = self.confirmed(record, password).await;
+        if let Some(keys) = confirmed.filter(|keys| keys.fit(salt, iterations)) {
             self.metrics.cache(CacheAnswer::Hit);
             return Ok(Held::kept(keys));
         }
@@ -139,16 +146,10 @@ impl KeyStore {
         }
     }
 
-    /// What answers for a record without a derivation: its own digests, or the keys that a database
-    /// confirmed.
-    async fn kept(&self, record: &Record) -> Option<Arc<Keys>> {
-        match &record.credential {
-            Credential::Scram(keys) => Some(keys.clone()),
-            Credential::Password(password) => {
-                let name = self.name(&record.key, password, None);
-                self.confirmed.get(&name).await
-            }
-        }
+    /// The keys that a database confirmed for this password.
+    async fn confirmed(&self, record: &Record, password: &Secret) -> Option<Arc<Keys>> {
+        let name = self.name(&record.key, password, None);
+        self.confirmed.get(&name).await
     }
 
     async fn derive(
@@ -224,6 +225,14 @@ impl KeyStore {
         }
         mac.finalize().into_bytes().into()
     }
+}
+
+/// Those of a record's digests that are for this challenge.
+fn answering(digests: &[Arc<Keys>], salt: &[u8], iterations: u32) -> Option<Arc<Keys>> {
+    digests
+        .iter()
+        .find(|keys| keys.fit(salt, iterations))
+        .cloned()
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! What a record answers challenges with: a password, or digests that hold none.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{Method, Policy};
@@ -17,15 +20,21 @@ use crate::{
 pub(crate) enum Credential {
     /// Answers every challenge.
     Password(Arc<Secret>),
-    /// Answers SCRAM challenges with one salt and one iteration count. There is no way back from it
-    /// to the password, nor to keys for another salt.
-    Scram(Arc<Keys>),
+    /// Answers SCRAM challenges with the salt and the iteration count of one of them. There is no
+    /// way back from them to a password, nor to keys for another salt.
+    Scram(Vec<Arc<Keys>>),
 }
 
-/// `scram_sha_256` of a record, bytes in base64.
+/// Digests of one record. Two are needed while a verifier is exchanged; a few more cost nothing.
+const MAX_DIGESTS: usize = 4;
+
+/// `scram_sha_256` of a record: the digests of one password, or a list of such.
+pub(super) struct Digests(Vec<ScramDigests>);
+
+/// Bytes in base64.
 #[derive(Deserialize, Zeroize, ZeroizeOnDrop)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ScramDigests {
+struct ScramDigests {
     salt: String,
     iterations: u32,
     client_key: String,
@@ -34,10 +43,7 @@ pub(super) struct ScramDigests {
 
 impl Credential {
     /// Exactly one of the two.
-    pub(super) fn new(
-        password: Option<String>,
-        digests: Option<ScramDigests>,
-    ) -> Result<Self, String> {
+    pub(super) fn new(password: Option<String>, digests: Option<Digests>) -> Result<Self, String> {
         match (password, digests) {
             (Some(password), None) if !password.is_empty() => {
                 Ok(Credential::Password(Arc::new(password.into())))
@@ -45,7 +51,7 @@ impl Credential {
             (Some(_), None) => Err("password must not be empty".into()),
             (None, Some(digests)) => digests
                 .keys()
-                .map(|keys| Credential::Scram(Arc::new(keys)))
+                .map(Credential::Scram)
                 .map_err(|problem| format!("scram_sha_256: {problem}")),
             (Some(password), Some(_)) => {
                 drop(Secret::from(password));
@@ -69,7 +75,7 @@ impl Credential {
 
     /// A policy that these digests can never meet is a mistake.
     pub(super) fn consistent_with(&self, policy: &Policy) -> Result<(), &'static str> {
-        let Credential::Scram(keys) = self else {
+        let Credential::Scram(digests) = self else {
             return Ok(());
         };
         if policy.methods.contains(&Method::Md5) {
@@ -81,12 +87,66 @@ impl Credential {
                  nothing",
             );
         }
-        let salt = policy.pinned_salt.as_deref().unwrap_or(keys.salt());
-        let iterations = policy.pinned_iterations.unwrap_or(keys.iterations());
-        if !keys.fit(salt, iterations) {
+        let meets = |keys: &Arc<Keys>| {
+            let salt = policy.pinned_salt.as_deref().unwrap_or(keys.salt());
+            let iterations = policy.pinned_iterations.unwrap_or(keys.iterations());
+            keys.fit(salt, iterations)
+        };
+        if !digests.iter().all(meets) {
             return Err("pinned_salt and pinned_iterations are not those of scram_sha_256");
         }
         Ok(())
+    }
+}
+
+impl Digests {
+    /// For each challenge at most one.
+    fn keys(&self) -> Result<Vec<Arc<Keys>>, &'static str> {
+        if !(1..=MAX_DIGESTS).contains(&self.0.len()) {
+            return Err("it is a list of none, or of more than 4");
+        }
+        let mut keys: Vec<Arc<Keys>> = Vec::with_capacity(self.0.len());
+        for digests in &self.0 {
+            let more = digests.keys()?;
+            if keys
+                .iter()
+                .any(|one| one.fit(more.salt(), more.iterations()))
+            {
+                return Err("two of its list have the same salt and iterations");
+            }
+            keys.push(Arc::new(more));
+        }
+        Ok(keys)
+    }
+}
+
+/// By hand, for it keeps no copy of what it reads, and says where a mistake is.
+impl<'de> Deserialize<'de> for Digests {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMore;
+
+        impl<'de> Visitor<'de> for OneOrMore {
+            type Value = Digests;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("digests, or a list of them")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Digests, A::Error> {
+                let one = ScramDigests::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Digests(vec![one]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Digests, A::Error> {
+                let mut digests = Vec::new();
+                while let Some(more) = list.next_element()? {
+                    digests.push(more);
+                }
+                Ok(Digests(digests))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMore)
     }
 }
 
@@ -129,11 +189,21 @@ mod tests {
     const SALT: &str = "W22ZaJ0SNY7soEsUEjb6gQ==";
 
     fn digests(client_key: &str, more: &str) -> Result<Arc<Record>, String> {
+        record(&one(SALT, 4096, client_key), more)
+    }
+
+    fn one(salt: &str, iterations: u32, client_key: &str) -> String {
         let server_key = BASE64_STANDARD.encode([9; 32]);
+        format!(
+            "{{salt: {salt}, iterations: {iterations}, client_key: '{client_key}', server_key: \
+             {server_key}}}"
+        )
+    }
+
+    fn record(scram_sha_256: &str, more: &str) -> Result<Arc<Record>, String> {
         let yaml = format!(
             "- {{dbhost: db, dbport: 5432, dbuser: app, iam_arn: \
-             'arn:aws:iam::123456789012:role/checkout', scram_sha_256: {{salt: {SALT}, iterations: \
-             4096, client_key: '{client_key}', server_key: {server_key}}}{more}}}"
+             'arn:aws:iam::123456789012:role/checkout', scram_sha_256: {scram_sha_256}{more}}}"
         );
         records(yaml.as_bytes()).map(|records| records[0].clone())
     }
@@ -142,12 +212,64 @@ mod tests {
     fn digests_are_keys_of_one_salt_and_no_password() {
         let record = digests(&BASE64_STANDARD.encode([7; 32]), "").unwrap();
         assert!(record.credential.password().is_none());
-        let Credential::Scram(keys) = &record.credential else {
+        let Credential::Scram(digests) = &record.credential else {
+            panic!("{record:?}");
+        };
+        let [keys] = digests.as_slice() else {
             panic!("{record:?}");
         };
         assert!(keys.fit(&BASE64_STANDARD.decode(SALT).unwrap(), 4096));
         assert_eq!(keys.client_key(), &[7; 32]);
         assert_eq!(keys.server_key(), &[9; 32]);
+    }
+
+    #[test]
+    fn a_list_holds_digests_of_several_passwords_each_for_a_challenge_of_its_own() {
+        let keys = [[7; 32], [8; 32]].map(|key| BASE64_STANDARD.encode(key));
+        let (old, new) = (
+            one(SALT, 4096, &keys[0]),
+            one("bmV3IHNhbHQ=", 4096, &keys[1]),
+        );
+        let both = record(&format!("[{old}, {new}]"), "").unwrap();
+        let Credential::Scram(digests) = &both.credential else {
+            panic!("{both:?}");
+        };
+        let found = digests
+            .iter()
+            .map(|keys| (keys.salt().len(), keys.client_key()));
+        assert!(found.eq([(16, &[7; 32]), (8, &[8; 32])]));
+
+        let five = (1..=5).map(|n| one(SALT, 4096 + n, &keys[0]));
+        let five = five.collect::<Vec<_>>().join(", ");
+        let bad = one(SALT, 5000, "aHVudGVyMg==");
+        for (list, more, says) in [
+            (String::new(), "", "none"),
+            (five, "", "more than 4"),
+            (
+                format!("{old}, {}", one(SALT, 4096, &keys[1])),
+                "",
+                "same salt",
+            ),
+            (format!("{old}, {bad}"), "", "client_key"),
+            (
+                format!("{old}, {new}"),
+                ", pinned_iterations: 5000",
+                "pinned_iterations",
+            ),
+            (
+                format!("{old}, {new}"),
+                &format!(", pinned_salt: {SALT}"),
+                "pinned_salt",
+            ),
+            (format!("{old}, hunter2"), "", "line 1"),
+            (format!("{old}, {{hunter2: x}}"), "", "line 1"),
+        ] {
+            let error = record(&format!("[{list}]"), more).unwrap_err();
+            assert!(error.contains(says), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+            assert!(!error.contains("aHVudGVyMg"), "{error}");
+        }
+        assert!(record(&format!("[{old}, {new}]"), ", pinned_iterations: 4096").is_ok());
     }
 
     #[test]

@@ -8,12 +8,12 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 
 use super::{
-    ChannelBindingPolicy, Credential, Method, Policy, Record, RecordKey, credential::ScramDigests,
+    ChannelBindingPolicy, Credential, Method, Policy, Record, RecordKey, credential::Digests,
 };
 use crate::identity::Principal;
 
 const KEYS: &str = "dbhost, dbport, dbuser, password or scram_sha_256 (salt, iterations, \
-    client_key, server_key), iam_arn, iam_arns, user_ids, methods, pinned_salt, \
+    client_key, server_key, or a list of such), iam_arn, iam_arns, user_ids, methods, pinned_salt, \
     pinned_iterations, pinned_certificates, channel_binding";
 
 /// Reads a whole file.
@@ -54,7 +54,7 @@ struct Entry {
     dbport: Option<Port>,
     dbuser: Option<String>,
     password: Option<String>,
-    scram_sha_256: Option<ScramDigests>,
+    scram_sha_256: Option<Digests>,
     iam_arn: Option<String>,
     #[serde(default)]
     iam_arns: Vec<String>,

@@ -115,3 +115,34 @@ async fn digests_answer_no_other_salt_and_a_new_record_is_read_at_once() {
     rotate(&server, &authenticator, &next).await;
     connect(&authenticator, &text).await.unwrap();
 }
+
+/// The manager is told first, the database whenever it suits: no login fails on the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_both_digests_on_record_a_verifier_is_exchanged_without_a_failure() {
+    let server = peer!(server(15));
+    let authenticator = Authenticator::start().await;
+    let text = string(&server, "app", &verified(&server));
+    let (old, new) = (secret(&server, None), secret(&server, None));
+    let [old_digests, new_digests] =
+        [&old, &new].map(|made| made["record"]["app"]["scram_sha_256"].clone());
+    rotate(&server, &authenticator, &old).await;
+    connect(&authenticator, &text).await.unwrap();
+
+    let both = Value::from(vec![old_digests, new_digests.clone()]);
+    authenticator.digests(server.port(), "app", &both);
+    connect(&authenticator, &text).await.unwrap();
+    // And back, and once more: each order is as good.
+    for made in [&new, &old, &new] {
+        alter(&server, made).await;
+        connect(&authenticator, &text).await.unwrap();
+    }
+    authenticator.digests(server.port(), "app", &new_digests);
+    connect(&authenticator, &text).await.unwrap();
+    let handshakes = authenticator.handshakes().await;
+    assert_eq!(handshakes, 6, "each login took one handshake");
+
+    // What is off the record answers no more.
+    alter(&server, &old).await;
+    let error = connect(&authenticator, &text).await.unwrap_err();
+    assert!(error.is_policy(), "{error:?}");
+}
