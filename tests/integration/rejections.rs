@@ -27,10 +27,12 @@ mod answers;
 mod bounds;
 mod connections;
 mod documented;
+mod lies;
 mod log;
 mod names;
 mod proofs;
 mod records;
+mod series;
 mod tokens;
 
 pub(crate) const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];

@@ -12,8 +12,8 @@ use super::{ask, sign};
 
 mod server;
 
-pub(crate) use server::{Behaviour, Sts, answer, document};
-use server::{HOST, chunked, redirect};
+pub(crate) use server::{Behaviour, Sts, answer, document, redirect};
+use server::{HOST, chunked};
 
 const ARN: &str = "arn:aws:sts::123456789012:assumed-role/checkout/pod-7f";
 

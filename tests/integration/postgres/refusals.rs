@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use super::{Authenticator, PASSWORD, config, connect, prepared, server, string, verified};
+use crate::rejections::Log;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -85,8 +86,9 @@ async fn the_password_itself_is_given_to_nobody() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_proof_relayed_to_another_server_with_the_same_password_fails() {
+    let (log, _recording) = Log::start();
     let first = peer!(server(15));
     let second = peer!(prepared(Postgres::builder().version(18)));
     let pinned = tls_server_end_point(&first.certificate().certificate_der).unwrap();
@@ -105,6 +107,9 @@ async fn a_proof_relayed_to_another_server_with_the_same_password_fails() {
         error.to_string().contains("none that the record pins"),
         "{error}"
     );
+    let line = log.audit(error.request_id().unwrap(), "denied").await;
+    assert_eq!(line["reason"], "certificate_not_pinned");
+    assert_eq!(line["dbport"], second.port());
     // It does not say: the proof is for the first server, and the second one refuses it.
     let unsaid = at(&second, "channel_binding=disable");
     let error = connect(&authenticator, &unsaid).await.unwrap_err();
@@ -113,6 +118,9 @@ async fn a_proof_relayed_to_another_server_with_the_same_password_fails() {
         "{error}"
     );
     assert_eq!(error.sqlstate(), Some("28000"));
+    let line = log.audit(error.request_id().unwrap(), "outcome").await;
+    assert_eq!(line["reason"], "login_refused");
+    assert!(line["detail"].as_str().unwrap().contains("28000"), "{line}");
 }
 
 /// PostgreSQL offers SCRAM-SHA-256-PLUS here, and ends a login that says it did not.

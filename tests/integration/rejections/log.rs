@@ -13,11 +13,11 @@ use crate::authenticator::{
 };
 
 /// Begins a line of its own wherever it is written as it is.
-const FORGED: &str = "FORGED approzium::audit: decision=\"allowed\"";
+pub(super) const FORGED: &str = "FORGED approzium::audit: decision=\"allowed\"";
 
 /// Characters that end a line, move the cursor, or turn the reading direction.
-const CONTROLS: [&str; 6] = ["\n", "\r\n", "\r", "\u{85}", "\u{1b}[2J", "\0"];
-const OTHERS: [&str; 3] = ["\u{2028}", "\u{2029}", "\u{202e}"];
+pub(super) const CONTROLS: [&str; 6] = ["\n", "\r\n", "\r", "\u{85}", "\u{1b}[2J", "\0"];
+pub(super) const OTHERS: [&str; 3] = ["\u{2028}", "\u{2029}", "\u{202e}"];
 
 #[tokio::test]
 async fn nothing_that_a_peer_writes_is_a_line_of_the_log() {

@@ -20,7 +20,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// The host that is asked for proofs of `us-east-1`.
-pub(super) const HOST: &str = "sts.us-east-1.amazonaws.com";
+pub(crate) const HOST: &str = "sts.us-east-1.amazonaws.com";
 
 pub(crate) fn document(arn: &str, account: &str) -> String {
     format!(
@@ -40,7 +40,7 @@ pub(crate) fn answer(status: u16, content_type: &str, body: &str) -> String {
     )
 }
 
-pub(super) fn redirect(to: SocketAddr) -> String {
+pub(crate) fn redirect(to: SocketAddr) -> String {
     format!(
         "HTTP/1.1 307 x\r\nlocation: https://{HOST}:{}/\r\ncontent-length: 0\r\n\
          connection: close\r\n\r\n",
@@ -49,7 +49,7 @@ pub(super) fn redirect(to: SocketAddr) -> String {
 }
 
 /// A body of the document and then `more` chunks of 16 spaces, without a length.
-pub(super) fn chunked(document: &str, more: usize) -> String {
+pub(crate) fn chunked(document: &str, more: usize) -> String {
     format!(
         "HTTP/1.1 200 x\r\ncontent-type: text/xml\r\ntransfer-encoding: chunked\r\n\r\n\
          {:x}\r\n{document}\r\n{}0\r\n\r\n",
