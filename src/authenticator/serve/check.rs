@@ -63,7 +63,7 @@ async fn production(config: &Config) -> Findings {
     };
     // The rest is looked at as if the certificate were good.
     let tls = tls.ok().flatten();
-    vec![
+    let mut findings = vec![
         ("certificate", certificate),
         ("addresses", addresses(config).await),
         ("names", names(config, tls).await),
@@ -71,7 +71,12 @@ async fn production(config: &Config) -> Findings {
         ("records", records(config).await),
         ("audit log", audit_log(config)),
         ("STS", sts(config).await),
-    ]
+    ];
+    if config.v1_api.is_some() {
+        let problem = "v1_api: it is on, and its proofs of identity can be replayed";
+        findings.push(("v1 API", Doubtful(problem.to_owned())));
+    }
+    findings
 }
 
 /// A secrets manager is asked; a file was read.

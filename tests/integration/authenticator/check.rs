@@ -104,6 +104,18 @@ fn what_is_good_is_said_and_nothing_listens() {
     assert!(!files.path().join("audit.log").exists(), "it makes nothing");
 }
 
+/// It is a choice, and one to be reminded of.
+#[test]
+fn the_originals_api_is_worth_a_warning() {
+    let files = Files::new();
+    let mut command = files.command(&GOOD);
+    command.args(["--v1-api", "--grpc-port=0", "--http-port=0"]);
+    let output = failing(command);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("warning  v1 API        v1_api: "), "{said}");
+}
+
 #[test]
 fn what_is_not_good_is_named_beside_what_is() {
     let files = Files::new();
