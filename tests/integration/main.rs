@@ -29,6 +29,7 @@ mod secrets;
 mod thread;
 mod tracing;
 mod v1;
+mod v1_sdk;
 
 /// A name that nobody has, and no name server is asked for: a label has at most 63 bytes (RFC 1035,
 /// 2.3.4), and this one's first has 64.

@@ -83,7 +83,7 @@ impl PythonSdk {
         }
         drop(stdin);
         // It sets its calls no deadline.
-        let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output());
+        let output = tokio::time::timeout(Duration::from_secs(120), child.wait_with_output());
         let output = output.await.map_err(|late| failed(late.into()))?;
         let output = output.map_err(failed)?;
         let said = String::from_utf8_lossy(&output.stdout);
