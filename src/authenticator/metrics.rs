@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod export;
+mod labels;
 mod original;
 mod reloads;
 mod sts;
@@ -14,19 +15,24 @@ use std::{
 
 use arc_swap::ArcSwap;
 use prometheus_client::{
-    encoding::{
-        EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder, MetricEncoder,
-        NoLabelSet,
-    },
+    encoding::{EncodeMetric, MetricEncoder, NoLabelSet},
     metrics::{
         MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
         info::Info,
     },
 };
 
-pub(crate) use self::reloads::{File, Reading};
 use self::{
-    catalogue::Catalogue, export::Histograms, original::Original, reloads::Reloads, sts::Sts,
+    catalogue::Catalogue,
+    export::Histograms,
+    labels::{CacheLabels, DecisionLabels, MethodLabels, PhaseLabels},
+    original::Original,
+    reloads::Reloads,
+    sts::Sts,
+};
+pub(crate) use self::{
+    labels::{CacheAnswer, Ending, Phase},
+    reloads::{File, Reading},
 };
 use super::{
     audit::{Decision, Reason},
@@ -46,104 +52,6 @@ const BUCKETS: [f64; 13] = [
 /// The histograms.
 const PHASES: &str = "approzium_phase_duration_seconds";
 const HANDSHAKES: &str = "approzium_handshake_duration_seconds";
-
-/// A part of the work on a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Phase {
-    /// A whole session call, the client's part included.
-    Session,
-    /// The question to STS.
-    Sts,
-    /// The look-up of a record and the decision on it.
-    Authorization,
-    /// PBKDF2, the wait for a thread included.
-    Derivation,
-    /// A whole handshake call up to the proof, the client's part included.
-    Handshake,
-    /// A whole call of the v1 API, which proves an identity and answers a challenge at once.
-    HandshakeV1,
-}
-
-impl Phase {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Phase::Session => "session",
-            Phase::Sts => "sts",
-            Phase::Authorization => "authorization",
-            Phase::Derivation => "derivation",
-            Phase::Handshake => "handshake",
-            Phase::HandshakeV1 => "handshake_v1",
-        }
-    }
-}
-
-/// How it went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Ending {
-    Ok,
-    Denied,
-    Failed,
-}
-
-impl Ending {
-    fn as_str(self) -> &'static str {
-        match self {
-            Ending::Ok => "ok",
-            Ending::Denied => "denied",
-            Ending::Failed => "failed",
-        }
-    }
-}
-
-/// Whether keys were on hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum CacheAnswer {
-    Hit,
-    Miss,
-}
-
-macro_rules! label_values {
-    ($($type:ty { $($variant:pat => $text:expr),+ $(,)? })+) => {$(
-        impl EncodeLabelValue for $type {
-            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-                let text: &'static str = match self { $($variant => $text),+ };
-                EncodeLabelValue::encode(&text, encoder)
-            }
-        }
-    )+};
-}
-
-label_values! {
-    Phase { phase => phase.as_str() }
-    Ending { ending => ending.as_str() }
-    CacheAnswer { CacheAnswer::Hit => "hit", CacheAnswer::Miss => "miss" }
-    Decision { decision => decision.as_str() }
-    Method { method => method.as_str() }
-    Reason { reason => reason.as_str() }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PhaseLabels {
-    phase: Phase,
-    outcome: Ending,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct MethodLabels {
-    method: Method,
-    outcome: Ending,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DecisionLabels {
-    decision: Decision,
-    reason: Reason,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CacheLabels {
-    result: CacheAnswer,
-}
 
 /// Every metric of one Authenticator.
 pub(crate) struct Metrics {

@@ -1,11 +1,14 @@
 //! The Authenticator put together: listeners, services, and how they end.
 
+mod running;
+
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use ::opentelemetry::metrics::{Meter, MeterProvider};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use self::running::Running;
 use super::{
     audit::stream::AuditLog,
     authorization::Authorizer,
@@ -343,50 +346,6 @@ impl fmt::Debug for AuthenticatorBuilder {
             .field("audiences", &self.audiences)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
-    }
-}
-
-/// An Authenticator that runs. Dropping it ends it at once; [`shutdown`](Self::shutdown) lets
-/// logins under way finish.
-#[derive(Debug)]
-pub struct Running {
-    grpc_addr: SocketAddr,
-    http_addr: Option<SocketAddr>,
-    drain: CancellationToken,
-    abort: CancellationToken,
-    servers: Vec<JoinHandle<()>>,
-    drain_timeout: Duration,
-}
-
-impl Running {
-    /// Where applications reach it.
-    pub fn grpc_addr(&self) -> SocketAddr {
-        self.grpc_addr
-    }
-
-    /// Where health and metrics are read, if anywhere.
-    pub fn http_addr(&self) -> Option<SocketAddr> {
-        self.http_addr
-    }
-
-    /// Takes no new connections and calls, and waits for those under way, no longer than the drain
-    /// timeout. Says whether all ended by themselves.
-    pub async fn shutdown(mut self) -> bool {
-        self.drain.cancel();
-        let all = futures_util::future::join_all(self.servers.iter_mut());
-        let drained = tokio::time::timeout(self.drain_timeout, all).await.is_ok();
-        self.abort.cancel();
-        drained
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.drain.cancel();
-        self.abort.cancel();
-        for server in &self.servers {
-            server.abort();
-        }
     }
 }
 
