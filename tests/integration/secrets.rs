@@ -17,6 +17,7 @@ mod check;
 mod kubernetes;
 mod rotation;
 mod vault;
+mod vault_aws;
 mod vault_place;
 
 /// An Authenticator with its records in a secrets manager, and the role `checkout` before it.

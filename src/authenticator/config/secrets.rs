@@ -51,6 +51,7 @@ const VAULT: &[&str] = &[
     "vault_jwt_path",
     "vault_role_id",
     "vault_secret_id_path",
+    "vault_aws_server_id",
     "vault_mount",
     "vault_path",
     "vault_kv_version",
@@ -161,7 +162,7 @@ fn vault_login(layers: &Layers) -> Result<crate::authenticator::VaultLogin> {
                 (None, None) => {
                     return Err(missing(
                         "vault_token_path",
-                        "give it, or vault_token, or set vault_auth to approle or kubernetes",
+                        "give it, or vault_token, or set vault_auth to approle, kubernetes or aws",
                     ));
                 }
             };
@@ -182,11 +183,24 @@ fn vault_login(layers: &Layers) -> Result<crate::authenticator::VaultLogin> {
             }
             (login, &["vault_role", "vault_jwt_path", "vault_auth_mount"])
         }
+        "aws" => {
+            let mut login = VaultLogin::aws(needs("vault_role", auth)?);
+            if let Some(region) = layers.text("aws_region") {
+                login = login.aws_region(region);
+            }
+            if let Some(id) = layers.text("vault_aws_server_id") {
+                login = login.aws_server_id(id);
+            }
+            (
+                login,
+                &["vault_role", "vault_aws_server_id", "vault_auth_mount"],
+            )
+        }
         other => {
             return Err(layers.error(
                 "vault_auth",
                 format!(
-                    "\"{}\" is none of token, approle and kubernetes",
+                    "\"{}\" is none of token, approle, kubernetes and aws",
                     printable(other)
                 ),
             ));
@@ -198,6 +212,7 @@ fn vault_login(layers: &Layers) -> Result<crate::authenticator::VaultLogin> {
         "vault_secret_id_path",
         "vault_role",
         "vault_jwt_path",
+        "vault_aws_server_id",
         "vault_auth_mount",
     ] {
         if !own.contains(&key) && layers.origin(key).is_some() {

@@ -94,7 +94,7 @@ settings! {
         "vault_kv_version" "APPROZIUM_VAULT_KV_VERSION" Value
             "Version of the engine: 1, 2, or auto to ask for it [default: auto]"
         "vault_auth" "APPROZIUM_VAULT_AUTH" Value
-            "How to log in: token, approle or kubernetes [default: token]"
+            "How to log in: token, approle, kubernetes or aws [default: token]"
         "vault_auth_mount" "APPROZIUM_VAULT_AUTH_MOUNT" Value
             "Where that auth method is mounted [default: its name]"
         "vault_token" "VAULT_TOKEN" Value
@@ -106,9 +106,11 @@ settings! {
         "vault_secret_id_path" "APPROZIUM_VAULT_SECRET_ID_PATH" Value
             "File with its secret id"
         "vault_role" "APPROZIUM_VAULT_ROLE" Value
-            "Role of the Kubernetes auth method"
+            "Role of the Kubernetes or AWS auth method"
         "vault_jwt_path" "APPROZIUM_VAULT_JWT_PATH" Value
             "File with the service account's token [default: the pod's own]"
+        "vault_aws_server_id" "APPROZIUM_VAULT_AWS_SERVER_ID" Value
+            "What Vault's AWS auth method calls itself: its iam_server_id_header_value"
         "assume_aws_role" "APPROZIUM_ASSUME_AWS_ROLE" Value
             "Role to assume for the secrets manager asm, by its ARN"
         "aws_region" "AWS_REGION" Value

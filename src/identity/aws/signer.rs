@@ -11,6 +11,7 @@ use aws_sigv4::{
     sign::v4,
 };
 use futures_util::future::BoxFuture;
+use zeroize::Zeroizing;
 
 use super::{
     AwsProof, Region, credentials,
@@ -87,6 +88,24 @@ impl Signer {
             ))
             .with_help("set it to one of the names that the Authenticator answers to"));
         }
+        let credentials = self.credentials(now).await?;
+        let proof = self.proof(&credentials, &hex(nonce), audience, now)?;
+        Ok((proof, credentials.expiry()))
+    }
+
+    /// Signs GetCallerIdentity with these headers besides, for a service that sends the request to
+    /// STS as it is.
+    #[cfg(feature = "vault")]
+    pub(crate) async fn sign_request(
+        &self,
+        more: &[(&str, &str)],
+        now: SystemTime,
+    ) -> Result<SignedRequest> {
+        let credentials = self.credentials(now).await?;
+        self.request(&credentials, more, now)
+    }
+
+    async fn credentials(&self, now: SystemTime) -> Result<Credentials> {
         let credentials = self
             .credentials
             .provide_credentials()
@@ -100,8 +119,7 @@ impl Signer {
             )
             .with_help("renew them, or give a provider that does"));
         }
-        let proof = self.proof(&credentials, &hex(nonce), audience, now)?;
-        Ok((proof, credentials.expiry()))
+        Ok(credentials)
     }
 
     fn proof(
@@ -111,6 +129,30 @@ impl Signer {
         audience: &str,
         now: SystemTime,
     ) -> Result<AwsProof> {
+        let more = [(X_APPROZIUM_AUDIENCE, audience), (X_APPROZIUM_NONCE, nonce)];
+        let request = self.request(credentials, &more, now)?;
+        let amz_date = request
+            .headers
+            .iter()
+            .find(|(name, _)| name == X_AMZ_DATE)
+            .map(|(_, date)| date.as_str().to_owned())
+            .unwrap_or_default();
+        Ok(AwsProof {
+            access_key_id: credentials.access_key_id().to_owned(),
+            amz_date,
+            region: self.region.name().to_owned(),
+            security_token: credentials.session_token().unwrap_or_default().to_owned(),
+            audience: audience.to_owned(),
+            signature: request.signature,
+        })
+    }
+
+    fn request(
+        &self,
+        credentials: &Credentials,
+        more: &[(&str, &str)],
+        now: SystemTime,
+    ) -> Result<SignedRequest> {
         let identity = credentials.clone().into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
@@ -122,29 +164,35 @@ impl Signer {
             .map_err(not_signable)?
             .into();
         let url = format!("https://{}/", self.host);
-        let headers = [
-            ("content-type", CONTENT_TYPE),
-            (X_APPROZIUM_AUDIENCE, audience),
-            (X_APPROZIUM_NONCE, nonce),
-        ];
+        let headers = [("content-type", CONTENT_TYPE)];
+        let headers = headers.iter().chain(more).copied();
         let body = SignableBody::Bytes(BODY.as_bytes());
         let request =
-            SignableRequest::new("POST", url, headers.into_iter(), body).map_err(not_signable)?;
+            SignableRequest::new("POST", &url, headers.clone(), body).map_err(not_signable)?;
         let (instructions, signature) = sign(request, &params).map_err(not_signable)?.into_parts();
-        let amz_date = instructions
-            .headers()
-            .find(|(name, _)| *name == X_AMZ_DATE)
-            .map(|(_, date)| date.to_owned())
-            .unwrap_or_default();
-        Ok(AwsProof {
-            access_key_id: credentials.access_key_id().to_owned(),
-            amz_date,
-            region: self.region.name().to_owned(),
-            security_token: credentials.session_token().unwrap_or_default().to_owned(),
-            audience: audience.to_owned(),
+        let headers = headers
+            .chain([("host", self.host)])
+            .chain(instructions.headers())
+            .map(|(name, value)| (name.to_owned(), Zeroizing::new(value.to_owned())))
+            .collect();
+        Ok(SignedRequest {
+            url,
+            headers,
             signature,
         })
     }
+}
+
+/// A GetCallerIdentity as it would be sent: a POST of [`BODY`].
+#[cfg_attr(
+    not(feature = "vault"),
+    allow(dead_code, reason = "of a proof only parts are sent")
+)]
+pub(crate) struct SignedRequest {
+    pub(crate) url: String,
+    /// All that go with it, the signature and the session's token among them.
+    pub(crate) headers: Vec<(String, Zeroizing<String>)>,
+    signature: String,
 }
 
 /// Names no credentials.

@@ -79,9 +79,19 @@ fn every_mistake_ends_the_process_and_names_the_key() {
             &["vault_token_path"],
         ),
         (
-            &[vault, at_vault, token, "--vault-auth=aws"],
+            &[vault, at_vault, token, "--vault-auth=ldap"],
             &[],
             &["vault_auth", "approle"],
+        ),
+        (
+            &[vault, at_vault, "--vault-auth=aws"],
+            &[],
+            &["vault_role", "vault_auth is aws"],
+        ),
+        (
+            &[vault, at_vault, token, "--vault-aws-server-id=x"],
+            &[],
+            &["vault_aws_server_id", "vault_auth"],
         ),
         (
             &[vault, at_vault, token, "--vault-role=x"],

@@ -7,6 +7,7 @@ use std::{
 };
 
 use ::http::HeaderValue;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 use super::{
     super::{Trouble, Unavailable, private},
     api::{Api, Reply},
+    aws::AwsLogin,
     token::{Life, Token},
 };
 use crate::{secret::Secret, stamp::Stamp};
@@ -37,6 +39,7 @@ enum Way {
         role: String,
         jwt: PathBuf,
     },
+    Aws(AwsLogin),
 }
 
 /// Where Kubernetes puts a pod's own token.
@@ -78,6 +81,40 @@ impl VaultLogin {
         })
     }
 
+    /// As a role of Vault's AWS method, by a signed GetCallerIdentity. Vault asks STS with it.
+    ///
+    /// The credentials are the AWS SDK's chain's, or those of
+    /// [`aws_credentials`](Self::aws_credentials).
+    pub fn aws(role: impl Into<String>) -> Self {
+        VaultLogin(Way::Aws(AwsLogin::new(role.into())))
+    }
+
+    /// The region whose STS Vault asks: its `sts_region`. Default: that of the environment. For
+    /// [`aws`](Self::aws).
+    pub fn aws_region(mut self, region: impl Into<String>) -> Self {
+        if let Way::Aws(login) = &mut self.0 {
+            login.signer = login.signer.clone().region(region);
+        }
+        self
+    }
+
+    /// The credentials to sign with; for [`aws`](Self::aws).
+    pub fn aws_credentials(mut self, provider: SharedCredentialsProvider) -> Self {
+        if let Way::Aws(login) = &mut self.0 {
+            login.signer = login.signer.clone().credentials_provider(provider);
+        }
+        self
+    }
+
+    /// What Vault calls itself, its `iam_server_id_header_value`, so that the request is good for
+    /// no other. Default: none. For [`aws`](Self::aws).
+    pub fn aws_server_id(mut self, id: impl Into<String>) -> Self {
+        if let Way::Aws(login) = &mut self.0 {
+            login.server_id = Some(id.into());
+        }
+        self
+    }
+
     /// The service account's token in another file; for [`kubernetes`](Self::kubernetes).
     pub fn jwt_path(mut self, path: impl Into<PathBuf>) -> Self {
         if let Way::Kubernetes { jwt, .. } = &mut self.0 {
@@ -86,9 +123,12 @@ impl VaultLogin {
         self
     }
 
-    /// Where the auth method is mounted. Default: `approle`, `kubernetes`.
+    /// Where the auth method is mounted. Default: `approle`, `kubernetes`, `aws`.
     pub fn mount(mut self, path: impl Into<String>) -> Self {
-        if let Way::AppRole { mount, .. } | Way::Kubernetes { mount, .. } = &mut self.0 {
+        if let Way::AppRole { mount, .. }
+        | Way::Kubernetes { mount, .. }
+        | Way::Aws(AwsLogin { mount, .. }) = &mut self.0
+        {
             *mount = path.into();
         }
         self
@@ -109,7 +149,12 @@ impl VaultLogin {
             Way::Kubernetes { jwt, .. } if fs::metadata(jwt).is_err() => {
                 Err(("vault_jwt_path", "there is no such file"))
             }
-            Way::AppRole { mount, .. } | Way::Kubernetes { mount, .. } => {
+            Way::Aws(login) if !login.names_a_server() => {
+                Err(("vault_aws_server_id", "it is no value of a header"))
+            }
+            Way::AppRole { mount, .. }
+            | Way::Kubernetes { mount, .. }
+            | Way::Aws(AwsLogin { mount, .. }) => {
                 let is_mount = !mount.is_empty()
                     && mount
                         .bytes()
@@ -124,7 +169,10 @@ impl VaultLogin {
 
     /// Whether another token can be had by asking.
     pub(super) fn can_log_in(&self) -> bool {
-        matches!(self.0, Way::AppRole { .. } | Way::Kubernetes { .. })
+        matches!(
+            self.0,
+            Way::AppRole { .. } | Way::Kubernetes { .. } | Way::Aws(_)
+        )
     }
 
     /// Whether the file that a token is from has not changed since. One that cannot be looked at is
@@ -174,6 +222,7 @@ impl VaultLogin {
                 let body = json!({"role": role, "jwt": text(&token)?});
                 log_in(api, mount, &body).await
             }
+            Way::Aws(login) => log_in(api, &login.mount, &login.body().await?).await,
         }
     }
 }
@@ -290,6 +339,7 @@ impl fmt::Debug for VaultLogin {
             Way::File(_) => "VaultLogin(token file)",
             Way::AppRole { .. } => "VaultLogin(AppRole)",
             Way::Kubernetes { .. } => "VaultLogin(Kubernetes)",
+            Way::Aws(_) => "VaultLogin(AWS)",
         })
     }
 }

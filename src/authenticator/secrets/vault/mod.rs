@@ -6,6 +6,7 @@
 //! ```
 
 mod api;
+mod aws;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
 mod kv;
@@ -228,7 +229,7 @@ impl VaultSecretsBuilder {
         });
         let login = self.login.ok_or_else(|| {
             wrong("vault_token_path", "it is missing").with_help(
-                "give vault_token_path or vault_token, or set vault_auth to approle or kubernetes",
+                "give vault_token_path or vault_token, or set vault_auth to approle, kubernetes or aws",
             )
         })?;
         login
