@@ -27,7 +27,7 @@ pub mod identity {
 
     use crate::identity::{
         Arn, InvalidArn, Principal, Rejection, VerifiedIdentity,
-        aws::{CheckedProof, read_sts_answer},
+        aws::{CheckedProof, PresignedProof, read_sts_answer},
     };
 
     /// Who that says that the caller is.
@@ -45,6 +45,16 @@ pub mod identity {
         let mut headers: Vec<_> = signed.map(|(name, value)| (name, value.into())).collect();
         headers.push(("authorization", proof.authorization()));
         headers
+    }
+
+    /// The query that is written anew.
+    pub fn presigned_query(proof: &PresignedProof) -> String {
+        proof.query()
+    }
+
+    /// What tells it from every other.
+    pub fn presigned_digest(proof: &PresignedProof) -> [u8; 32] {
+        proof.digest()
     }
 
     /// Who that is in a record's terms.
