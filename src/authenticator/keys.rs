@@ -282,6 +282,14 @@ mod tests {
         assert!(!store.looks_rotated(&after, b"another salt", 4096).await);
     }
 
+    #[test]
+    fn few_keys_are_kept_and_not_for_long() {
+        let policy = store().0.confirmed.policy();
+        assert!(policy.max_capacity().is_some_and(|most| most <= 10_000));
+        let an_hour = Duration::from_secs(60 * 60);
+        assert!(policy.time_to_live().is_some_and(|age| age <= an_hour));
+    }
+
     #[tokio::test]
     async fn digests_answer_for_their_own_salt_and_iterations_alone() {
         let (store, metrics) = store();

@@ -90,6 +90,19 @@ async fn whatever_is_wrong_with_a_proof_the_answer_is_the_same() {
 }
 
 #[tokio::test]
+async fn every_stream_has_a_nonce_of_its_own() {
+    let dev = Dev::start("").await;
+    let client = Client::connect(&dev).await;
+    let mut nonces = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        let nonce = client.challenge().await.unwrap().nonce;
+        assert_eq!(nonce.len(), 32);
+        assert!(nonce.iter().any(|byte| *byte != nonce[0]), "{nonce:?}");
+        assert!(nonces.insert(nonce), "the same nonce twice");
+    }
+}
+
+#[tokio::test]
 async fn another_authenticators_token_is_worth_nothing() {
     let (ours, theirs) = tokio::join!(Dev::start(""), Dev::start(""));
     let foreign = Client::connect(&theirs)
