@@ -60,9 +60,9 @@ fn statement(text: &str) -> Result<Statement, Rejection> {
     let document = Document::parse(text)
         .map_err(|_| Rejection::UnexpectedAnswer("it is not well-formed XML"))?;
     let root = document.root_element();
-    // Besides the root, a document can hold comments and processing instructions.
+    // Besides the root, a document can hold comments and processing instructions. Within the root
+    // they are none of its elements, and refused as such below.
     if document.root().children().count() != 1
-        || document.descendants().any(|n| n.is_comment() || n.is_pi())
         || !text
             .get(root.range().end..)
             .unwrap_or("-")
