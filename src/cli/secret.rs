@@ -22,8 +22,10 @@ const SALT_LENGTH: usize = 16;
 ///
 /// The record holds SCRAM digests of the password, for one salt and iteration count. The verifier is
 /// of the same: PostgreSQL keeps it as it is, so that the password itself is told to nobody. Until
-/// the database has it, the record answers none of its challenges; whoever has the record can log in
-/// as the Authenticator does, so keep it as you would a password.
+/// the database has it, the record answers none of its challenges: to rotate without a login that
+/// fails, put the new digests beside the old ones first (scram_sha_256 may be a list), then run the
+/// ALTER ROLE, then take the old ones off. Whoever has the record can log in as the Authenticator
+/// does, so keep it as you would a password.
 ///
 /// The password is one line of standard input, or is asked for on a terminal, without echo.
 #[derive(Debug, clap::Args)]

@@ -273,6 +273,25 @@ mod tests {
     }
 
     #[test]
+    fn a_manager_s_document_holds_a_list_as_well() {
+        let digests = |salt: &str| {
+            let [client_key, server_key] =
+                [[7; 32], [9; 32]].map(|key| BASE64_STANDARD.encode(key));
+            serde_json::json!({"salt": salt, "iterations": 4096, "client_key": client_key,
+                "server_key": server_key})
+        };
+        let list = serde_json::json!([digests(SALT), digests("bmV3IHNhbHQ=")]);
+        let read: Digests = serde_json::from_str(&list.to_string()).unwrap();
+        assert_eq!(read.keys().unwrap().len(), 2);
+        for no_list in ["5", "\"x\"", "[5]", "[[]]", "null"] {
+            assert!(
+                serde_json::from_str::<Digests>(no_list).is_err(),
+                "{no_list}"
+            );
+        }
+    }
+
+    #[test]
     fn a_record_prints_nothing_of_its_credential() {
         let record = digests(&BASE64_STANDARD.encode([7; 32]), "").unwrap();
         let printed = format!("{record:?} {record:#?}");
