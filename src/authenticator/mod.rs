@@ -51,6 +51,9 @@ mod token;
 pub use audit::stream::AuditLog;
 pub use hardening::harden;
 pub use limits::Limits;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use replay::{RedisReplays, RedisReplaysBuilder};
 #[cfg(feature = "kubernetes")]
 #[cfg_attr(docsrs, doc(cfg(feature = "kubernetes")))]
 pub use secrets::MountedSecrets;

@@ -4,6 +4,9 @@
 //! cannot be good once only. It is good for one holder: the address that it came from first, and the
 //! client certificate shown there. Who took it from elsewhere has nothing.
 
+#[cfg(feature = "redis")]
+mod redis;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -13,6 +16,8 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisReplays, RedisReplaysBuilder};
 use super::{limits::neighbourhood, listener::Peer};
 
 /// Remembers holders of proofs.

@@ -9,6 +9,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use self::running::Running;
+#[cfg(feature = "redis")]
+use super::RedisReplays;
 use super::{
     audit::stream::AuditLog,
     authorization::Authorizer,
@@ -18,7 +20,7 @@ use super::{
     listener::Acceptor,
     metrics::Metrics,
     readiness::Readiness,
-    replay::InMemory,
+    replay::{InMemory, ReplayStore},
     secrets::SecretsManager,
     service::{Service, Shared, V1, V1Service},
     sts::StsCalls,
@@ -74,6 +76,7 @@ impl Authenticator {
             drain_timeout: Duration::from_secs(20),
             audit_log: None,
             v1_api: None,
+            v1_replays: None,
             meter: None,
         }
     }
@@ -95,6 +98,7 @@ pub struct AuthenticatorBuilder {
     drain_timeout: Duration,
     audit_log: Option<AuditLog>,
     v1_api: Option<PresignedLimits>,
+    v1_replays: Option<Arc<dyn ReplayStore>>,
     meter: Option<Meter>,
 }
 
@@ -192,6 +196,15 @@ impl AuthenticatorBuilder {
         self
     }
 
+    /// Where who used a proof of the v1 API first is remembered for all replicas. Default: in each
+    /// replica by itself.
+    #[cfg(feature = "redis")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+    pub fn v1_replay_store(mut self, store: RedisReplays) -> Self {
+        self.v1_replays = Some(Arc::new(store));
+        self
+    }
+
     /// Where its metrics go besides its own HTTP endpoint, by the same names. Default: nowhere.
     pub fn meter_provider(mut self, provider: &(impl MeterProvider + ?Sized)) -> Self {
         self.meter = Some(provider.meter("approzium.authenticator"));
@@ -263,7 +276,9 @@ impl AuthenticatorBuilder {
             V1Service(Arc::new(V1 {
                 shared: shared.clone(),
                 limits,
-                proofs: Arc::new(InMemory::default()),
+                proofs: self
+                    .v1_replays
+                    .unwrap_or_else(|| Arc::new(InMemory::default())),
             }))
         });
         let service = Service(shared);

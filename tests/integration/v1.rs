@@ -7,3 +7,4 @@ mod holders;
 mod presigned;
 mod process;
 mod proofs;
+mod replays;

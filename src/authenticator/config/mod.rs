@@ -25,6 +25,8 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 pub use self::flags::Arguments;
 pub(crate) use self::{layers::Layers, secrets::Manager};
+#[cfg(feature = "redis")]
+use super::RedisReplays;
 use super::{Limits, MAX_SESSION_LIFETIME, logging, logging::LogFormat};
 use crate::{Result, error::printable, identity::aws::PresignedLimits};
 
@@ -115,9 +117,55 @@ fn v1_api(layers: &Layers) -> Result<Option<PresignedLimits>> {
         return Ok(Some(PresignedLimits { max_expires }));
     }
     // A setting that is not heeded is worse than none.
-    match layers.origin(KEY) {
-        Some(_) => Err(layers.error(KEY, "it is of the v1 API, and v1_api is off")),
+    let others = [KEY].into_iter().chain(REPLAY_STORE);
+    match others.into_iter().find(|key| layers.origin(key).is_some()) {
+        Some(key) => Err(layers.error(key, "it is of the v1 API, and v1_api is off")),
         None => Ok(None),
+    }
+}
+
+/// Its address, and what else it has to be told.
+const REPLAY_STORE: [&str; 3] = [
+    "v1_replay_store",
+    "v1_replay_store_password_path",
+    "v1_replay_store_ca_path",
+];
+
+impl Config {
+    /// Where replicas share who used a proof of the v1 API first. Nobody is asked yet.
+    #[cfg(feature = "redis")]
+    pub(crate) fn v1_replay_store(&self) -> Result<Option<RedisReplays>> {
+        let [address, password, ca] = REPLAY_STORE;
+        let Some(url) = self.layers.text(address) else {
+            return match [password, ca]
+                .into_iter()
+                .find(|key| self.layers.origin(key).is_some())
+            {
+                Some(key) => Err(self
+                    .layers
+                    .error(key, "it is of a v1_replay_store, and there is none")),
+                None => Ok(None),
+            };
+        };
+        let mut replays = RedisReplays::builder(url);
+        if let Some(path) = self.layers.path(password) {
+            replays = replays.password_file(path);
+        }
+        if let Some(path) = self.layers.path(ca) {
+            replays = replays.ca_file(path);
+        }
+        replays.build().map(Some)
+    }
+
+    #[cfg(not(feature = "redis"))]
+    pub(crate) fn v1_replay_store(&self) -> Result<Option<std::convert::Infallible>> {
+        match REPLAY_STORE
+            .into_iter()
+            .find(|key| self.layers.origin(key).is_some())
+        {
+            Some(key) => Err(self.layers.error(key, "this build leaves it out")),
+            None => Ok(None),
+        }
     }
 }
 

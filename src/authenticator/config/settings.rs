@@ -51,6 +51,12 @@ settings! {
             "Serve the original's API too, for its SDKs: its proofs can be replayed"
         "v1_max_expires" "APPROZIUM_V1_MAX_EXPIRES" Value
             "What X-Amz-Expires of its proofs may say, at most 60m; Python's says 60m [default: 15m]"
+        "v1_replay_store" "APPROZIUM_V1_REPLAY_STORE" Value
+            "Redis where replicas share who used a proof first: rediss://host [default: none]"
+        "v1_replay_store_password_path" "APPROZIUM_V1_REPLAY_STORE_PASSWORD_PATH" Value
+            "File with its password"
+        "v1_replay_store_ca_path" "APPROZIUM_V1_REPLAY_STORE_CA_PATH" Value
+            "Authority of its certificate, PEM [default: those of this machine]"
     }
     "logging" {
         "log_level" "APPROZIUM_LOG_LEVEL" Value

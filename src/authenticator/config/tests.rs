@@ -77,6 +77,22 @@ fn the_originals_api_is_off_and_its_proofs_say_a_quarter_of_an_hour_at_most() {
     }
 }
 
+#[cfg(feature = "redis")]
+#[test]
+fn where_v1s_proofs_are_remembered_is_of_the_v1_api() {
+    let store = "--v1-replay-store=redis://localhost";
+    let password = "--v1-replay-store-password-path=/none";
+    let text = load(&[store], &[]).unwrap_err().to_string();
+    assert!(text.contains("v1_replay_store (flag"), "{text}");
+    let asked = |flags: &[&str]| load(flags, &[]).unwrap().v1_replay_store();
+    assert!(asked(&["--v1-api"]).unwrap().is_none());
+    assert!(asked(&["--v1-api", store]).unwrap().is_some());
+    for flags in [&["--v1-api", password][..], &["--v1-api", store, password]] {
+        let text = asked(flags).unwrap_err().to_string();
+        assert!(text.contains("v1_replay_store_password_path"), "{text}");
+    }
+}
+
 #[test]
 fn an_error_names_the_key_and_its_source() {
     let file = file("limits: {max_iterations: many}\n");

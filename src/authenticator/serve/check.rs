@@ -75,9 +75,32 @@ async fn production(config: &Config) -> Findings {
     if config.v1_api.is_some() {
         let problem = "v1_api: it is on, and its proofs of identity can be replayed";
         findings.push(("v1 API", Doubtful(problem.to_owned())));
+        findings.push(("v1 replays", replays(config).await));
     }
     findings
 }
+
+#[cfg(feature = "redis")]
+async fn replays(config: &Config) -> Finding {
+    match config.v1_replay_store() {
+        Ok(Some(store)) => match store.reach().await {
+            Ok(()) => Good("their Redis remembers them".to_owned()),
+            Err(unavailable) => Bad(format!("v1_replay_store: {unavailable}")),
+        },
+        Ok(None) => Unchecked(ALONE),
+        Err(error) => bad(&error),
+    }
+}
+
+#[cfg(not(feature = "redis"))]
+async fn replays(config: &Config) -> Finding {
+    match config.v1_replay_store() {
+        Ok(_) => Unchecked(ALONE),
+        Err(error) => bad(&error),
+    }
+}
+
+const ALONE: &str = "no v1_replay_store: each replica remembers its own alone";
 
 /// A secrets manager is asked; a file was read.
 async fn records(config: &Config) -> Finding {

@@ -167,11 +167,25 @@ async fn common(config: &Config) -> Result<AuthenticatorBuilder> {
         .v1_api(config.v1_api)
         .meter_provider(&*opentelemetry::global::meter_provider())
         .drain_timeout(config.drain_timeout);
+    let builder = replays(config, builder)?;
     Ok(if config.audiences.is_empty() {
         builder.own_name(config.host.clone())
     } else {
         builder.audiences(config.audiences.iter().cloned())
     })
+}
+
+#[cfg(feature = "redis")]
+fn replays(config: &Config, builder: AuthenticatorBuilder) -> Result<AuthenticatorBuilder> {
+    Ok(match config.v1_replay_store()? {
+        Some(store) => builder.v1_replay_store(store),
+        None => builder,
+    })
+}
+
+#[cfg(not(feature = "redis"))]
+fn replays(config: &Config, builder: AuthenticatorBuilder) -> Result<AuthenticatorBuilder> {
+    config.v1_replay_store().map(|_| builder)
 }
 
 async fn address(config: &Config, port: u16) -> Result<SocketAddr> {

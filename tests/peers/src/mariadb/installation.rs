@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    Error, Result, cache, capture,
+    Error, Result, cache, capture, debian,
     files::{self, Copy},
 };
 
@@ -55,16 +55,13 @@ impl Installation {
                  mariadb-server): {why}"
             ))
         };
-        if files::on_path("apt-get").is_none() || files::on_path("dpkg-deb").is_none() {
-            return Err(missing(&"no apt-get and dpkg-deb on PATH"));
-        }
-        let folder = cache::provide("mariadb-debian", unpack)
+        let folder = debian::unpacked("mariadb-debian", &PACKAGES)
             .await
             .map_err(|error| missing(&error))?;
         let base = folder.join("usr");
         Ok(Installation {
             server: base.join("sbin/mariadbd"),
-            libraries: libraries(&base),
+            libraries: debian::libraries(&base),
             base,
         })
     }
@@ -118,43 +115,4 @@ impl Installation {
         command.arg("--version");
         command
     }
-}
-
-/// The packages, and of what they need whatever this machine has not. Neither step needs root.
-async fn unpack(draft: &Path) -> Result<()> {
-    let mut plan = tokio::process::Command::new("apt-get");
-    plan.args([
-        "install",
-        "--simulate",
-        "--quiet",
-        "--no-install-recommends",
-    ])
-    .args(PACKAGES);
-    let plan = capture(&mut plan).await?;
-    let wanted: Vec<&str> = plan
-        .lines()
-        .filter_map(|line| line.strip_prefix("Inst ")?.split_whitespace().next())
-        .collect();
-    let folder = files::folder_of(None)?;
-    let mut download = tokio::process::Command::new("apt-get");
-    download.args(["download", "--quiet"]).args(&wanted);
-    capture(download.current_dir(folder.path())).await?;
-    let failed = |error: std::io::Error| Error::failed("apt-get download", error);
-    for package in std::fs::read_dir(folder.path()).map_err(failed)? {
-        let mut unpack = tokio::process::Command::new("dpkg-deb");
-        unpack
-            .arg("--extract")
-            .arg(package.map_err(failed)?.path())
-            .arg(draft);
-        capture(&mut unpack).await?;
-    }
-    Ok(())
-}
-
-/// `lib/x86_64-linux-gnu`, or whatever it is called on this machine.
-fn libraries(base: &Path) -> Option<PathBuf> {
-    let folders = std::fs::read_dir(base.join("lib")).ok()?;
-    folders
-        .filter_map(|folder| Some(folder.ok()?.path()))
-        .find(|folder| folder.to_string_lossy().contains("-linux-"))
 }
