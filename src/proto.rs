@@ -3,6 +3,8 @@
 //! Messages with a secret in them print without it: whoever logs a message, or a state that holds
 //! one, gives nothing away.
 
+mod codec;
+
 use std::fmt;
 
 /// `approzium.authenticator.protos`, the original's: see `proto/approzium/v1/authenticator.proto`.
@@ -17,7 +19,10 @@ use std::fmt;
               calls it"
 )]
 pub(crate) mod v1 {
-    tonic::include_proto!("approzium.authenticator.protos");
+    include!(concat!(
+        env!("OUT_DIR"),
+        "/own/approzium.authenticator.protos.rs"
+    ));
 }
 
 /// `approzium.v2`: see `proto/approzium/v2/authenticator.proto`.
@@ -29,7 +34,7 @@ pub(crate) mod v1 {
     reason = "generated code is documented where it is written: in the .proto file"
 )]
 pub(crate) mod v2 {
-    tonic::include_proto!("approzium.v2");
+    include!(concat!(env!("OUT_DIR"), "/own/approzium.v2.rs"));
 }
 
 /// Without AWS's session token and without the signature.
