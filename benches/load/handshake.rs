@@ -17,8 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 use crate::{
-    CONNECTIONS,
-    process::{PASSWORD, Server, USER},
+    process::{PASSWORD, USER},
     v2::{
         AuthenticateRequest, DatabaseSystem, HandshakeStart, Outcome, ScramOffer, ScramServerFirst,
         authenticate_request::Message as Request, authenticate_response::Message as Answer,
@@ -42,11 +41,7 @@ pub(crate) struct Load {
 
 impl Load {
     /// An echo's answers are not looked at.
-    pub(crate) async fn new(server: &Server, tokens: Arc<Vec<String>>, verify: bool) -> Self {
-        let mut channels = Vec::new();
-        for _ in 0..CONNECTIONS {
-            channels.push(server.connect().await);
-        }
+    pub(crate) fn new(channels: Vec<Channel>, tokens: Arc<Vec<String>>, verify: bool) -> Self {
         Load {
             channels,
             tokens,

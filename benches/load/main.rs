@@ -92,12 +92,13 @@ async fn bench() {
     let authenticator = Server::authenticator().await;
     let memory_idle = authenticator.resident();
 
-    let tokens = Arc::new(sessions::make(&authenticator).await);
+    let channels = authenticator.connections().await;
+    let tokens = Arc::new(sessions::make(&authenticator, &channels).await);
     let memory_sessions = authenticator.resident();
     println!("{SESSIONS} sessions over {CONNECTIONS} connections");
     let sides = [
-        Load::new(&authenticator, Arc::clone(&tokens), true).await,
-        Load::new(&echo, tokens, false).await,
+        Load::new(channels, Arc::clone(&tokens), true),
+        Load::new(echo.connections().await, tokens, false),
     ];
     let servers = [&authenticator, &echo];
     let (mut latencies, mut processor) = ([vec![], vec![]], [Duration::ZERO; 2]);

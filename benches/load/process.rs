@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::{echo, storm};
+use crate::{CONNECTIONS, echo, storm};
 
 pub(crate) const ROLE: &str = "checkout";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -132,6 +132,15 @@ impl Server {
         });
         let endpoint = Endpoint::from_static("http://server");
         endpoint.connect_with_connector(dial).await.unwrap()
+    }
+
+    /// As many as applications are to share.
+    pub(crate) async fn connections(&self) -> Vec<Channel> {
+        let mut channels = Vec::new();
+        for _ in 0..CONNECTIONS {
+            channels.push(self.connect().await);
+        }
+        channels
     }
 
     /// What trusts it.

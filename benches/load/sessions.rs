@@ -21,19 +21,15 @@ use crate::{
 /// In the making at a time.
 const AT_ONCE: usize = 200;
 
-/// The tokens of all of them.
-pub(crate) async fn make(server: &Server) -> Vec<String> {
-    let mut channels = Vec::new();
-    for _ in 0..CONNECTIONS {
-        channels.push(server.connect().await);
-    }
+/// The tokens of all of them, made over these connections.
+pub(crate) async fn make(server: &Server, channels: &[Channel]) -> Vec<String> {
     let signer = Signer::builder()
         .credentials_provider(SharedCredentialsProvider::new(server.credentials()))
         .region("us-east-1")
         .build()
         .await
         .unwrap();
-    let (channels, signer) = (&channels, &signer);
+    let signer = &signer;
     stream::iter(0..SESSIONS)
         .map(async |number| session(channels[number % CONNECTIONS].clone(), signer).await)
         .buffer_unordered(AT_ONCE)

@@ -42,10 +42,7 @@ pub(crate) async fn run(server: &Server) {
         .build()
         .await
         .unwrap();
-    let mut channels = Vec::new();
-    for _ in 0..CONNECTIONS {
-        channels.push(server.connect().await);
-    }
+    let channels = server.connections().await;
     let token = session(channels[0].clone(), &signer).await;
     let storm = |databases: Vec<Arc<Database>>| {
         let mut tasks = JoinSet::new();
