@@ -40,7 +40,7 @@ pub(crate) struct ConnectionInfo {
     complete: OnceLock<Vec<KeyValue>>,
     /// The client's own.
     instrumentation: Option<Arc<Instrumentation>>,
-    /// Counted as open until the last who knows the connection is gone.
+    /// Counted as open until its client is dropped, else until the last who knows it is.
     open: OnceLock<Arc<OpenConnection>>,
 }
 
@@ -129,6 +129,13 @@ impl ConnectionInfo {
     pub(super) fn opened(&self, open: OpenConnection) {
         // A connection opens once.
         let _ = self.open.set(Arc::new(open));
+    }
+
+    /// Its client is dropped: it is counted as open no more.
+    pub(crate) fn ended(&self) {
+        if let Some(open) = self.open.get() {
+            open.end();
+        }
     }
 
     /// The server's names: those of its attributes that are fit for metrics.

@@ -12,7 +12,7 @@ use tokio_postgres::{
 
 use super::{
     cancel::{CancelToken, Canceller},
-    spans::Spans,
+    spans::{InUse, Spans},
     statement::ToStatement,
     streams::SimpleQueryStream,
     transaction::{Transaction, TransactionBuilder},
@@ -34,12 +34,14 @@ pub struct Client {
     pub(super) driver: tokio_postgres::Client,
     pub(super) spans: Spans,
     canceller: Canceller,
+    in_use: InUse,
 }
 
 impl Client {
     pub(super) fn new(driver: tokio_postgres::Client, spans: Spans, canceller: Canceller) -> Self {
         Client {
             driver,
+            in_use: spans.in_use(),
             spans,
             canceller,
         }
@@ -68,6 +70,7 @@ impl Client {
     /// The driver's client, for what wants to own one. Its queries are spans as those
     /// [past this client](crate::opentelemetry#queries-past-the-client).
     pub fn into_driver(self) -> tokio_postgres::Client {
+        self.in_use.goes_on();
         self.driver
     }
 

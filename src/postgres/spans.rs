@@ -46,6 +46,11 @@ impl Spans {
         self.connection = self.connection.extended(attribution);
     }
 
+    /// While this is not dropped, the connection is in use.
+    pub(super) fn in_use(&self) -> InUse {
+        InUse(Some(Arc::clone(&self.connection)))
+    }
+
     /// Begins to run a text or a prepared statement.
     pub(super) fn statement<T: ?Sized + ToStatement>(&self, statement: &T) -> Operation {
         match statement.source() {
@@ -158,6 +163,25 @@ impl Spans {
         Operation {
             span,
             announcement: sent.map(|sent| self.observed.announce(sent)),
+        }
+    }
+}
+
+/// The connection of a client.
+#[derive(Debug)]
+pub(super) struct InUse(Option<Arc<ConnectionInfo>>);
+
+impl InUse {
+    /// The connection stays in use until it ends by itself.
+    pub(super) fn goes_on(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.0 {
+            connection.ended();
         }
     }
 }

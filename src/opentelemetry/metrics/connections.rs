@@ -1,6 +1,12 @@
 //! Connections that are open.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use ::opentelemetry::{KeyValue, Value};
 use tokio::time::Instant;
@@ -8,13 +14,14 @@ use tokio::time::Instant;
 use super::{Instruments, names};
 use crate::opentelemetry::connection::Server;
 
-/// A connection that is open: counted until it is dropped, by the instruments that it was opened
-/// with.
+/// A connection that is open: counted until it ends, or is dropped, by the instruments that it was
+/// opened with.
 #[derive(Debug)]
 pub(crate) struct OpenConnection {
     instruments: Arc<Instruments>,
     pool: KeyValue,
     since: Instant,
+    ended: AtomicBool,
 }
 
 impl OpenConnection {
@@ -36,16 +43,25 @@ impl OpenConnection {
             instruments,
             pool,
             since: Instant::now(),
+            ended: AtomicBool::new(false),
         }
+    }
+
+    /// Nobody uses it any more, whoever may still hold a part of it.
+    pub(in crate::opentelemetry) fn end(&self) {
+        if self.ended.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let lived = self.since.elapsed().as_secs_f64();
+        let of_pool = std::slice::from_ref(&self.pool);
+        self.instruments.use_time.record(lived, of_pool);
+        self.instruments.connection_count.add(-1, &used(&self.pool));
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        let lived = self.since.elapsed().as_secs_f64();
-        let of_pool = std::slice::from_ref(&self.pool);
-        self.instruments.use_time.record(lived, of_pool);
-        self.instruments.connection_count.add(-1, &used(&self.pool));
+        self.end();
     }
 }
 
