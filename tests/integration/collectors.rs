@@ -52,7 +52,7 @@ async fn lost_at(endpoint: &str, fixture: &Fixture) {
     let pipeline = pipeline().endpoint(endpoint).metrics(true).build().await;
     let pipeline = pipeline.unwrap();
     pipeline.set_global();
-    let made = run(fixture, FEW).await;
+    let made = run(fixture, &pipeline, FEW).await;
     assert_eq!(pipeline.exported_spans(), 0);
     let error = pipeline.shutdown(SHORT).await.unwrap_err();
     assert!(error.is_retryable(), "{error}");
@@ -65,7 +65,7 @@ async fn where_the_collector_says_enough_every_span_is_counted_as_dropped() {
     let fixture = Fixture::start().await;
     let collector = Collector::start(Answer::ResourceExhausted).await;
     let pipeline = pipeline_to(collector.url()).await;
-    let made = run(&fixture, FEW).await;
+    let made = run(&fixture, &pipeline, FEW).await;
     pipeline.flush(PATIENCE).await.unwrap_err();
     // Without a word on when to come back, nobody tries again.
     assert_eq!(pipeline.dropped_spans(), made);
@@ -78,7 +78,7 @@ async fn where_nobody_answers_the_queue_overflows_and_is_counted() {
     let fixture = Fixture::start().await;
     let hole = BlackHole::open().await;
     let pipeline = pipeline_to(hole.url()).await;
-    let made = run(&fixture, MANY).await;
+    let made = run(&fixture, &pipeline, MANY).await;
     // All queries are over, and nobody has said a word.
     assert_eq!((hole.connections(), pipeline.exported_spans()), (1, 0));
     let dropped = pipeline.dropped_spans();
@@ -99,7 +99,7 @@ async fn a_slow_collector_gets_what_was_kept_and_the_rest_is_counted() {
     let collector = Collector::start(Answer::WhenReleased).await;
     let pipeline = pipeline_to(collector.url()).await;
 
-    let made = run(&fixture, MANY).await;
+    let made = run(&fixture, &pipeline, MANY).await;
     // All queries are over, and the first batch is not.
     assert_eq!((collector.answered(), pipeline.exported_spans()), (0, 0));
     let overflowed = pipeline.dropped_spans();
