@@ -116,9 +116,11 @@ impl HandshakeCall {
         self.audit.attribution = attribution(&start)?;
         self.audit.target = Some(target.clone());
         let shared = self.shared.clone();
-        let record = shared
-            .authorized(&mut self.span, &session.identity, &target.key())
-            .await?;
+        // What takes long here is the client: what is not waited for then is boxed, so that a call
+        // which is open is small.
+        let key = target.key();
+        let authorized = shared.authorized(&mut self.span, &session.identity, &key);
+        let record = Box::pin(authorized).await?;
         let mut nonce = [0; NONCE_LENGTH];
         getrandom::fill(&mut nonce).map_err(|error| Refusal::internal(&error.to_string()))?;
         self.reply(Answer::Accepted(HandshakeAccepted {
@@ -132,8 +134,12 @@ impl HandshakeCall {
             .message(limits.challenge_timeout, Reason::ChallengeTimeout)
             .await?
         {
-            Request::ScramServerFirst(first) => self.scram(first, nonce, session, record).await,
-            Request::Md5Challenge(challenge) => self.md5(&challenge, session, record).await,
+            Request::ScramServerFirst(first) => {
+                Box::pin(self.scram(first, nonce, session, record)).await
+            }
+            Request::Md5Challenge(challenge) => {
+                Box::pin(self.md5(&challenge, session, record)).await
+            }
             Request::Outcome(_) => Err(Refusal::cancelled()),
             _ => Err(unexpected("a challenge")),
         }
