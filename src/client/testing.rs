@@ -1,12 +1,14 @@
 //! An Authenticator that behaves as badly as a test asks for.
 
 use std::{
+    io::ErrorKind,
     net::{SocketAddr, TcpListener},
     pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::{Duration, SystemTime},
 };
 
@@ -252,6 +254,19 @@ pub(super) fn status(code: Code, message: &str) -> Status {
     status
 }
 
+/// A port that was free a moment ago may be that of somebody's connection for another.
+fn bound(address: SocketAddr) -> TcpListener {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            bound => return bound.unwrap(),
+        }
+    }
+}
+
 /// A running Authenticator. Dropped, it is gone with all its connections, as if killed.
 pub(super) struct Server {
     address: SocketAddr,
@@ -272,7 +287,7 @@ impl Server {
         behaviour: &Behaviour,
         tls: Option<rustls::ServerConfig>,
     ) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
+        let listener = bound(address);
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
