@@ -3,6 +3,7 @@
 use std::{env, sync::Arc, time::Duration};
 
 use aws_credential_types::provider::SharedCredentialsProvider;
+use tokio_util::task::TaskTracker;
 
 use super::{
     AuthClient, Inner,
@@ -209,6 +210,7 @@ impl AuthClientBuilder {
             attribution: self.attribution,
             instrumentation: self.instrumentation,
             connections: 0.into(),
+            farewells: TaskTracker::new(),
         })))
     }
 

@@ -271,13 +271,14 @@ impl Handshake {
             .try_send(request(Request::Outcome(outcome.into())))
             .ok()?;
         // To let go of the stream at once would take the outcome back.
-        Some(runtime.spawn(async move {
+        let farewells = &self.client.0.farewells;
+        Some(runtime.spawn(farewells.track_future(async move {
             drop(requests);
             let ended = async { while let Ok(Some(_)) = responses.message().await {} };
             if timeout(FAREWELL, ended).await.is_err() {
                 ::tracing::debug!("the Authenticator did not end a handshake after its outcome");
             }
-        }))
+        })))
     }
 
     fn unexpected(&self, what: &str) -> Error {

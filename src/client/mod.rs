@@ -51,6 +51,7 @@ use std::{
 };
 
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 pub use builder::AuthClientBuilder;
 pub use default::{default_auth_client, set_default_auth_client};
@@ -78,9 +79,21 @@ struct Inner {
     attribution: bool,
     instrumentation: Option<Arc<Instrumentation>>,
     connections: AtomicU64,
+    /// Outcomes that are on their way.
+    farewells: TaskTracker,
 }
 
 impl AuthClient {
+    /// Waits until the Authenticator has noted how the logins so far ended: for who is about to end
+    /// itself, and with it what it has not sent.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn outcomes_noted(&self, within: Duration) {
+        self.0.farewells.close();
+        // Late or not, there is nothing to be done about it.
+        let _ = tokio::time::timeout(within, self.0.farewells.wait()).await;
+        self.0.farewells.reopen();
+    }
+
     /// A client of the Authenticator at `address` (`host:port`), everything else by default.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! From hop to hop.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{Checked, Diagnosis, Outcome, Step};
@@ -12,6 +14,9 @@ use crate::{
         probe::{Protection, Server, Socket, servers},
     },
 };
+
+/// How long the Authenticator may take to note that the login went well.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Walks from an application to its Authenticator, and, if one is named, to its database.
 ///
@@ -126,6 +131,7 @@ impl Walk<'_> {
             // One that ends as it should leaves no complaint in the database's log.
             drop(client);
             let _ = connection.await;
+            auth.outcomes_noted(FAREWELL).await;
             let user = config.get_user().unwrap_or("the system's user");
             Ok((format!("{} is let in", printable(user)), ()))
         };
