@@ -56,7 +56,6 @@ pub struct RedisReplays {
 }
 
 /// The description of a [`RedisReplays`].
-#[derive(Debug)]
 pub struct RedisReplaysBuilder {
     url: String,
     password_path: Option<PathBuf>,
@@ -178,6 +177,16 @@ impl ReplayStore for RedisReplays {
 impl fmt::Debug for RedisReplays {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisReplays").finish_non_exhaustive()
+    }
+}
+
+/// Without the URL, which may hold a password until [`build`](RedisReplaysBuilder::build) refuses it.
+impl fmt::Debug for RedisReplaysBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisReplaysBuilder")
+            .field("password_path", &self.password_path)
+            .field("ca_path", &self.ca_path)
+            .finish_non_exhaustive()
     }
 }
 
