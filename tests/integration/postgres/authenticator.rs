@@ -5,6 +5,8 @@ use std::{io::Write, net::SocketAddr, os::unix::fs::OpenOptionsExt, path::PathBu
 use approzium::{
     AuthClient,
     authenticator::{self, LocalSecrets, Running, dev::DevSts},
+    client::AuthClientBuilder,
+    opentelemetry::Instrumentation,
 };
 use aws_credential_types::provider::SharedCredentialsProvider;
 use tokio::{
@@ -69,6 +71,14 @@ impl Authenticator {
     /// A client that dials something else, which stands before this one.
     pub(super) fn client_by(&self, address: SocketAddr) -> AuthClient {
         client(&self.sts, address)
+    }
+
+    /// A client whose connects and queries are told of by this alone.
+    pub(super) fn client_told_of_by(&self, instrumentation: Instrumentation) -> AuthClient {
+        builder(&self.sts, self.address())
+            .instrumentation(instrumentation)
+            .build()
+            .unwrap()
     }
 
     /// Files a password, in place of one filed before, under each name of loopback.
@@ -158,13 +168,15 @@ impl Authenticator {
 }
 
 fn client(sts: &DevSts, address: SocketAddr) -> AuthClient {
+    builder(sts, address).build().unwrap()
+}
+
+fn builder(sts: &DevSts, address: SocketAddr) -> AuthClientBuilder {
     let credentials = sts.identity("checkout").unwrap().credentials();
     AuthClient::builder(format!("http://{address}"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .region("eu-central-1")
         .attribution(false)
-        .build()
-        .unwrap()
 }
 
 /// Replaces the file at once, so that it is never read half written.

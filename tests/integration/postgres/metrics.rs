@@ -1,25 +1,25 @@
 //! What is measured of the Authenticator's part in a connect.
 
-use approzium::opentelemetry::{Instrumentation, instrument_with, uninstrument};
+use approzium::opentelemetry::Instrumentation;
 use approzium_peers::peer;
 
-use super::{Authenticator, PASSWORD, connect, server, string, verified};
-use crate::opentelemetry::{exclusively, meters::Meters};
+use super::{Authenticator, PASSWORD, config, server, string, verified};
+use crate::opentelemetry::meters::Meters;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn proofs_phases_and_denials_are_counted_and_name_nobody() {
-    let _process = exclusively().await;
     let server = peer!(server(15));
     let meters = Meters::start();
-    instrument_with(Instrumentation::new().meter_provider(meters.provider.clone()));
     let authenticator = Authenticator::start().await;
+    // Of its own: what other tests of this process do meanwhile is not measured here.
+    let own = Instrumentation::new().meter_provider(meters.provider.clone());
+    let auth = authenticator.client_told_of_by(own);
     authenticator.record(server.port(), "app", PASSWORD);
     let text = string(&server, "app", &verified(&server));
-    let client = connect(&authenticator, &text).await.unwrap();
+    let client = config(&text).connect_with(&auth).await.unwrap();
     client.query("SELECT 1", &[]).await.unwrap();
     let nobody_s = string(&server, "old", &verified(&server));
-    let denied = connect(&authenticator, &nobody_s).await.unwrap_err();
-    uninstrument();
+    let denied = config(&nobody_s).connect_with(&auth).await.unwrap_err();
     assert!(denied.is_permission_denied(), "{denied}");
 
     let renewals = meters.only("approzium.session.renewals");
@@ -43,7 +43,7 @@ async fn proofs_phases_and_denials_are_counted_and_name_nobody() {
         );
     }
 
-    let arn = authenticator.client().iam_arn().unwrap();
+    let arn = auth.iam_arn().unwrap();
     let request = denied.request_id().unwrap();
     for point in meters.points() {
         for value in point.labels.values() {
