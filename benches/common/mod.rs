@@ -99,6 +99,12 @@ impl<const SIDES: usize> Turns<SIDES> {
     pub(crate) fn ratio(&self, side: usize, over: usize) -> f64 {
         median(self.0.iter().map(|turn| turn[side] / turn[over]))
     }
+
+    /// One side over another, all turns together.
+    pub(crate) fn ratio_in_all(&self, side: usize, over: usize) -> f64 {
+        let all = |side: usize| self.0.iter().map(|turn| turn[side]).sum::<f64>();
+        all(side) / all(over)
+    }
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
