@@ -67,8 +67,9 @@
 //! wrote it if it has parameters; in any other text each literal is replaced by `?`, and comments are
 //! left out. [`QueryText::Off`] leaves the text out, [`Instrumentation::returned_rows`] adds how many
 //! rows came back. A query that failed has `error.type` (the SQLSTATE, or a word of a closed list)
-//! and the database's message where that cannot quote a value; one whose future was dropped has
-//! `error.type=cancelled`.
+//! and the database's message where that cannot quote a value: what a function of the application's
+//! raises is left out under whatever SQLSTATE, and so is a name that was looked up by a value, as by
+//! `$1::regclass`. One whose future was dropped has `error.type=cancelled`.
 //!
 //! The names are those of the stable conventions. `OTEL_SEMCONV_STABILITY_OPT_IN=database/dup`, read
 //! once, adds the older ones (`db.system`, `db.name`, `db.operation`, `db.sql.table`, `db.statement`,

@@ -13,7 +13,7 @@ use std::{
 use ::opentelemetry::Context;
 use tokio_postgres::{Error, Statement};
 
-pub(super) use failure::{failure, refused};
+pub(super) use failure::{Refusal, failure, refused};
 
 use super::{
     observer::{Announcement, Key, Observed, Sent, callers::Announced},

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     opentelemetry::{ConnectionInfo, Failure, QuerySpan, sql::Description},
-    postgres::spans::refused,
+    postgres::spans::{Refusal, refused},
     wire::postgres::{ErrorFields, Request, Response},
 };
 
@@ -271,9 +271,14 @@ impl Asked {
         if self.failure.is_some() {
             return;
         }
-        let [severity, sqlstate, message] =
-            [error.severity, error.sqlstate, error.message].map(String::from_utf8_lossy);
-        self.failure = Some(refused(&severity, &sqlstate, &message));
+        let text = String::from_utf8_lossy;
+        self.failure = Some(refused(&Refusal {
+            severity: &text(error.severity),
+            sqlstate: &text(error.sqlstate),
+            message: &text(error.message),
+            has_context: error.has_context,
+            routine: &text(error.routine),
+        }));
         // A text that cannot be prepared is all that there is of its query.
         if let Some(text) = self.prepared.take().filter(|text| !text.is_look_up)
             && !scene

@@ -50,13 +50,18 @@ pub(crate) enum Response<'a> {
     Other,
 }
 
-/// The fields of an error that come first.
+/// What of an error is read.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[cfg_attr(any(test, fuzzing), derive(Debug))]
 pub(crate) struct ErrorFields<'a> {
     pub(crate) severity: &'a [u8],
     pub(crate) sqlstate: &'a [u8],
     pub(crate) message: &'a [u8],
+    /// It came up in a function or another statement than the client's; or that cannot be told,
+    /// since the error's end is cut off.
+    pub(crate) has_context: bool,
+    /// The database's own function that said it.
+    pub(crate) routine: &'a [u8],
 }
 
 impl<'a> Request<'a> {
@@ -129,17 +134,27 @@ impl<'a> Response<'a> {
 impl<'a> ErrorFields<'a> {
     fn read(mut body: Reader<'a>) -> Self {
         let mut fields = ErrorFields::default();
-        while let Some(kind) = body.u8() {
+        loop {
+            let kind = match body.u8() {
+                Some(0) => return fields,
+                Some(kind) => kind,
+                None => break,
+            };
             let value = begun(&mut body);
             match kind {
                 // `V`, which is not translated, comes after `S`, which is.
                 b'S' | b'V' => fields.severity = value,
                 b'C' => fields.sqlstate = value,
                 b'M' => fields.message = value,
+                b'W' => fields.has_context = true,
+                b'R' => fields.routine = value,
                 _ => {}
             }
         }
-        fields
+        ErrorFields {
+            has_context: true,
+            ..fields
+        }
     }
 }
 
@@ -156,5 +171,6 @@ const MAX_NAME_LENGTH: usize = 128;
 /// Of a query's text, in bytes.
 pub(crate) const MAX_TEXT_LENGTH: usize = 64 * 1_024;
 
-/// Of an error, in bytes: severity, SQLSTATE and message come first.
+/// Of an error, in bytes: severity, SQLSTATE and message come first. Of one that is longer, less is
+/// told.
 const MAX_ERROR_LENGTH: usize = 4 * 1_024;

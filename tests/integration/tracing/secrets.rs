@@ -1,5 +1,7 @@
 //! `RUST_LOG=trace`: what a line may hold.
 
+use std::time::Duration;
+
 use approzium::{opentelemetry::instrument, postgres::Client, tracing::attributed};
 use approzium_peers::peer;
 use serde_json::Value;
@@ -10,7 +12,7 @@ use super::{connect, output::object, run};
 use crate::thread::{House, application::CHECKOUT};
 
 /// In none of its lines.
-const VALUES: [&str; 7] = [
+const VALUES: [&str; 12] = [
     "value-of-a-parameter",
     "value-of-a-prepared-statement",
     "value-of-a-literal",
@@ -18,6 +20,11 @@ const VALUES: [&str; 7] = [
     "value-of-a-copy",
     "value-past-the-wrapper",
     "literal-past-the-wrapper",
+    "value-that-a-function-raises",
+    "value_that_names_a_table",
+    "value_that_names_a_setting",
+    "value-raised-past-the-wrapper",
+    "value_named_past_the_wrapper",
 ];
 
 #[tokio::test]
@@ -86,6 +93,11 @@ async fn queries(client: &Client) {
         copied,
         past,
         literal_past,
+        raised,
+        named,
+        setting,
+        raised_past,
+        named_past,
     ] = VALUES;
     client.batch_execute("DELETE FROM orders").await.unwrap();
     let insert = "INSERT INTO orders (id, note) VALUES (1, $1)";
@@ -112,8 +124,22 @@ async fn queries(client: &Client) {
     driver.query("SELECT $1::text", &[&past]).await.unwrap();
     let select = format!("SELECT '{literal_past}'");
     driver.simple_query(&select).await.unwrap();
+    // A function chooses the SQLSTATE of what it raises.
+    let limit = "CREATE OR REPLACE FUNCTION limited(note text) RETURNS void LANGUAGE plpgsql AS $$
+        BEGIN RAISE '% is over the limit', note USING ERRCODE = 'check_violation'; END $$";
+    client.batch_execute(limit).await.unwrap();
+    let limited = "SELECT limited($1)";
+    client.query(limited, &[&raised]).await.unwrap_err();
+    driver.query(limited, &[&raised_past]).await.unwrap_err();
+    let exists = "SELECT $1::text::regclass";
+    client.query(exists, &[&named]).await.unwrap_err();
+    let literally = format!("SELECT '{named}'::regclass");
+    client.simple_query(&literally).await.unwrap_err();
+    driver.query(exists, &[&named_past]).await.unwrap_err();
+    let current = "SELECT current_setting($1)";
+    client.query(current, &[&setting]).await.unwrap_err();
     let slow = "SELECT pg_sleep(3600), $1::text";
     let slow = client.query_typed(slow, &typed);
-    let given_up = tokio::time::timeout(std::time::Duration::from_millis(1), slow).await;
+    let given_up = tokio::time::timeout(Duration::from_millis(1), slow).await;
     given_up.unwrap_err();
 }

@@ -90,6 +90,27 @@ fn what_a_server_says_is_understood() {
         (fields.severity, fields.sqlstate, fields.message),
         (&b"ERROR"[..], &b"42P01"[..], &b"no such"[..])
     );
+    assert_eq!((fields.has_context, fields.routine), (false, &b""[..]));
+    for (error, has_context, routine) in [
+        (
+            &b"C42P01\0Mno such\0RparserOpenTable\0\0"[..],
+            false,
+            &b"parserOpenTable"[..],
+        ),
+        (
+            b"C23514\0Mvalue\0WPL/pgSQL function\0Rexec_stmt_raise\0\0",
+            true,
+            b"exec_stmt_raise",
+        ),
+        // What is cut off may be its context.
+        (b"C23514\0Mvalue\0", true, b""),
+        (b"C23514\0Mval", true, b""),
+    ] {
+        let Response::Error(fields) = Response::read(b'E', error) else {
+            panic!("no error");
+        };
+        assert_eq!((fields.has_context, fields.routine), (has_context, routine));
+    }
     assert_eq!(
         Response::read(b'C', b"SELECT 3\0"),
         Response::CommandComplete { tag: b"SELECT 3" }
