@@ -126,7 +126,8 @@ impl Config {
         let (client, connection) = self.connect_parts(auth).await?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                ::tracing::warn!(?error, "the connection to the database ended");
+                let error = spans::failure(&error).description;
+                ::tracing::warn!(%error, "the connection to the database ended");
             }
         });
         Ok(client)

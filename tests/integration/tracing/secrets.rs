@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use approzium::{opentelemetry::instrument, postgres::Client, tracing::attributed};
-use approzium_peers::peer;
+use approzium_peers::{eventually, peer};
 use serde_json::Value;
 use tokio_postgres::types::Type;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
 
 use super::{connect, output::object, run};
 use crate::thread::{House, application::CHECKOUT};
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// In none of its lines.
 const VALUES: [&str; 12] = [
@@ -43,6 +45,11 @@ async fn no_line_holds_a_value_or_a_secret() {
         }
         assert!(!line.contains("a2."), "a session's token in {line}");
     }
+    // As on a span: the driver's own Debug shows more.
+    let why = "FATAL 57P01: terminating connection due to administrator command";
+    let ended = "the connection to the database ended";
+    let is_said = |line: &Value| line["message"] == ended && line["error"] == why;
+    assert!(of("approzium").any(|line| is_said(&line["fields"])));
     let queries = of("approzium::query").count();
     assert!(queries >= 12, "{queries} queries");
     // The documentation says so, and what to do about it.
@@ -142,4 +149,12 @@ async fn queries(client: &Client) {
     let slow = client.query_typed(slow, &typed);
     let given_up = tokio::time::timeout(Duration::from_millis(1), slow).await;
     given_up.unwrap_err();
+    let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE usename = current_user AND pid <> pg_backend_pid()";
+    let idle = connect().await;
+    connect().await.query(others, &[]).await.unwrap();
+    eventually("the end of the connection", PATIENCE, async || {
+        idle.is_closed().then_some(())
+    })
+    .await;
 }
