@@ -65,7 +65,10 @@ fn measure(text: &str) -> Option<(Kind, usize)> {
         (byte, _) if byte.is_ascii_whitespace() => {
             (Kind::Space, run(bytes, |byte| byte.is_ascii_whitespace()))
         }
-        (b'-', b'-') => (Kind::Comment, run(bytes, |byte| byte != b'\n')),
+        (b'-', b'-') => (
+            Kind::Comment,
+            run(bytes, |byte| !matches!(byte, b'\n' | b'\r')),
+        ),
         (b'/', b'*') => (Kind::Comment, block_comment(bytes)),
         (b'\'', _) => string(bytes, 0, false),
         (b'"', _) => (Kind::QuotedName, quoted_name(bytes, 0)),

@@ -293,6 +293,11 @@ fn literals_are_replaced_and_comments_go() {
             "SELECT \"it's 5\", U&\"d\\0061\"",
         ),
         ("SELECT a/* 'x' /* 5 */ 6 */+b -- 7", "SELECT a +b  "),
+        // Either byte of a line's end ends it, as it does for PostgreSQL.
+        (
+            "SELECT 1 -- x\rWHERE a = 'one\ntwo secret'",
+            "SELECT ?  \rWHERE a = ?",
+        ),
         (
             "SELECT DATE '2026-01-01', '1'::int",
             "SELECT DATE ?, ?::int",
