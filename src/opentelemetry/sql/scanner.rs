@@ -285,7 +285,7 @@ impl<'a> Scanner<'a> {
             [outer, ..] => outer.verb == Verb::None && !outer.with,
             [] => false,
         };
-        if of_statement && self.operation.is_none() {
+        if of_statement && self.operation.is_none() && word.len() <= NAME {
             self.operation = Some(word.to_owned());
         }
     }

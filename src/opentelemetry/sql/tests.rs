@@ -315,6 +315,16 @@ fn literals_are_replaced_and_comments_go() {
     }
 }
 
+/// Whatever an application sends, the name of its span is short.
+#[test]
+fn a_first_word_without_end_is_no_operation() {
+    let word = "a".repeat(300);
+    let (operation, ..) = found(&format!("{word} orders"));
+    assert_eq!(operation, "-");
+    let (operation, ..) = found(&format!("SELECT 1; {word}"));
+    assert!(operation.len() < 300, "{operation}");
+}
+
 /// With `standard_conforming_strings` off, what looks like code here is still the string.
 #[test]
 fn behind_a_string_that_may_go_on_nothing_is_shown() {
