@@ -24,6 +24,11 @@ use crate::{
 /// Seconds, as the conventions advise for operations.
 const OPERATION_BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 
+/// Seconds that connections live: from one for each request to one for each release.
+const LIFE_BUCKETS: [f64; 9] = [
+    0.1, 1.0, 10.0, 60.0, 600.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0,
+];
+
 /// Rows, as the conventions advise.
 const ROW_BUCKETS: [f64; 13] = [
     1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0,
@@ -99,14 +104,15 @@ impl Instruments {
     }
 
     fn new(meter: &Meter) -> Self {
-        let seconds = |name, description| {
+        let seconds_within = |buckets: &[f64], name, description| {
             meter
                 .f64_histogram(name)
                 .with_unit("s")
                 .with_description(description)
-                .with_boundaries(OPERATION_BUCKETS.to_vec())
+                .with_boundaries(buckets.to_vec())
                 .build()
         };
+        let seconds = |name, description| seconds_within(&OPERATION_BUCKETS, name, description);
         let counter = |name, unit, description| {
             meter
                 .u64_counter(name)
@@ -138,7 +144,11 @@ impl Instruments {
                 names::CONNECTION_WAIT_TIME,
                 "Time that was waited for a connection, all hosts together.",
             ),
-            use_time: seconds(names::CONNECTION_USE_TIME, "Time that connections lived."),
+            use_time: seconds_within(
+                &LIFE_BUCKETS,
+                names::CONNECTION_USE_TIME,
+                "Time that connections lived.",
+            ),
             phase_duration: seconds(
                 names::PHASE_DURATION,
                 "Duration of the phases of connecting: dial, tls, session, challenge, database.",

@@ -208,6 +208,24 @@ async fn phases_and_denials_have_labels_of_closed_lists() {
     assert_eq!(denials.sum, 1.0);
 }
 
+/// Quantiles of what is in the last bucket are its beginning.
+#[tokio::test(start_paused = true)]
+async fn a_connection_may_live_for_days() {
+    let meters = Meters::start();
+    let (own, info) = connection(&meters);
+    let connect = ConnectSpan::start(&server(), Some(&own));
+    connect.opened(&info, &server(), Duration::ZERO);
+    let day = Duration::from_secs(24 * 60 * 60);
+    tokio::time::advance(2 * day).await;
+    drop(info);
+    let lived = meters.only("db.client.connection.use_time");
+    assert_eq!(lived.sum, 2.0 * day.as_secs_f64());
+    assert!(
+        lived.bounds.iter().any(|bound| *bound > lived.sum),
+        "{lived:?}"
+    );
+}
+
 #[test]
 fn a_meter_provider_that_is_installed_later_is_used_from_then_on() {
     let recorder = Recorder::start();
