@@ -14,7 +14,7 @@ use ::opentelemetry::{
 
 use super::{closed_set::ClosedSet, names};
 use crate::{
-    error::{Error, Kind},
+    error::{Error, Hop, Kind},
     opentelemetry::{
         attributes as key, connection::ConnectionInfo, instrumentation::scope, query::Failure,
         sql::Description,
@@ -218,11 +218,13 @@ impl Instruments {
         self.session_renewals.add(1, &[label]);
     }
 
-    /// A connect failed: counted if somebody said no.
+    /// A connect failed: counted if somebody said no, the application's own settings included.
     pub(in crate::opentelemetry) fn denial(&self, error: &Error) {
         let reason = match error.kind() {
             Kind::Unauthenticated => "unauthenticated",
             Kind::PermissionDenied => "permission_denied",
+            // No Authenticator decided this: the database asked for what is not wanted here.
+            Kind::Policy if error.hop() == Hop::DatabaseLogin => "client_policy",
             Kind::Policy => "policy",
             Kind::ResourceExhausted => "resource_exhausted",
             _ => return,

@@ -38,6 +38,11 @@
 //! a [`Connector`](crate::postgres::Connector) is for the pool to tell. `create_time` is that of the host that answered, `wait_time` that of
 //! the whole connect, with the hosts before it, and `use_time` is the connection's life.
 //!
+//! # Denials
+//! `approzium.reason` is what the Authenticator said: `unauthenticated`, `permission_denied`,
+//! `policy` or `resource_exhausted`. Only `client_policy` is no word of its: the database asked for
+//! what the application (`require_auth`, `channel_binding`) or this library refuses.
+//!
 //! # Labels are closed sets
 //! There is never an identity, a request, a pod or another's value among them. Operations and
 //! tables come from the application's own texts, and SQLSTATEs from the database: of each only the

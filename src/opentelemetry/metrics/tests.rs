@@ -208,6 +208,27 @@ async fn phases_and_denials_have_labels_of_closed_lists() {
     assert_eq!(denials.sum, 1.0);
 }
 
+/// Who looks for the reason of a denial looks in the Authenticator's audit log, where there is no
+/// line of what was refused before it was asked.
+#[tokio::test]
+async fn what_is_refused_here_is_told_apart_from_what_the_authenticator_denies() {
+    let meters = Meters::start();
+    let (own, _) = connection(&meters);
+    for hop in [Hop::Handshake, Hop::DatabaseLogin] {
+        let connect = ConnectSpan::start(&server(), Some(&own));
+        connect.fail(&Error::new(Kind::Policy, hop, "x"));
+    }
+    let reasons: BTreeSet<_> = meters
+        .named("approzium.denials")
+        .into_iter()
+        .flat_map(|point| point.labels.into_values())
+        .collect();
+    assert_eq!(
+        reasons,
+        ["client_policy", "policy"].map(str::to_owned).into()
+    );
+}
+
 /// Quantiles of what is in the last bucket are its beginning.
 #[tokio::test(start_paused = true)]
 async fn a_connection_may_live_for_days() {
