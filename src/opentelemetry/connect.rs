@@ -128,7 +128,17 @@ impl ConnectSpan {
         if let Some(span) = &self.0 {
             let instruments = span.instrumentation.instruments();
             let created = span.began.elapsed();
+            let waited = Some(waited);
             info.opened(OpenConnection::new(instruments, server, created, waited));
+        }
+    }
+
+    /// As [`opened`](Self::opened), for a connection that the driver made by itself: TLS and login
+    /// took `created`, and how long the application waited is not known.
+    pub(crate) fn logged_in(&self, info: &ConnectionInfo, server: &Server<'_>, created: Duration) {
+        if let Some(span) = &self.0 {
+            let instruments = span.instrumentation.instruments();
+            info.opened(OpenConnection::new(instruments, server, created, None));
         }
     }
 

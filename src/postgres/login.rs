@@ -27,7 +27,10 @@ mod session;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 use tokio_postgres::config::ChannelBinding;
 
 pub(super) use self::delegate::{Delegate, Report};
@@ -76,6 +79,8 @@ pub(super) struct Login {
     name: Option<ApplicationName>,
     delegate: Delegate,
     denial: Denial,
+    /// When the driver asked for it: TLS comes first.
+    begun: Instant,
     /// Part of a connect whose span there is already; else the login is its own.
     span: Option<ConnectSpan>,
 }
@@ -96,6 +101,7 @@ impl Login {
             name: None,
             delegate,
             denial,
+            begun: Instant::now(),
             span: None,
         }
     }
@@ -129,6 +135,7 @@ impl Login {
             name,
             delegate,
             denial,
+            begun,
             span,
         } = self;
         let startup = match name {
@@ -169,9 +176,7 @@ impl Login {
             span.place_known(exchange.deadline()).await;
             match &failed {
                 None => {
-                    let number = subject.auth().count_connection();
-                    connection = Some(subject.connected(number));
-                    span.counted(number);
+                    connection = Some(subject.connected(&span, begun.elapsed()));
                     span.finish();
                 }
                 Some(error) => span.fail(error),

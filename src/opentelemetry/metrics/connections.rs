@@ -25,19 +25,22 @@ pub(crate) struct OpenConnection {
 }
 
 impl OpenConnection {
-    /// It took `created` to make the connection, and `waited` from the application's asking on.
+    /// It took `created` to make the connection, and `waited` from the application's asking on, if
+    /// that is known.
     pub(in crate::opentelemetry) fn new(
         instruments: Arc<Instruments>,
         server: &Server<'_>,
         created: Duration,
-        waited: Duration,
+        waited: Option<Duration>,
     ) -> Self {
         let pool = KeyValue::new(names::POOL_NAME, Value::from(Arc::from(pool_name(server))));
         let of_pool = std::slice::from_ref(&pool);
         instruments
             .create_time
             .record(created.as_secs_f64(), of_pool);
-        instruments.wait_time.record(waited.as_secs_f64(), of_pool);
+        if let Some(waited) = waited {
+            instruments.wait_time.record(waited.as_secs_f64(), of_pool);
+        }
         instruments.connection_count.add(1, &used(&pool));
         OpenConnection {
             instruments,

@@ -33,10 +33,14 @@
 //! ```
 //!
 //! # Connections
-//! They are counted from [`connect`](crate::postgres::connect) until their client is dropped, and
-//! all that time they are `used`: this library keeps no idle ones, and what a pool does with those of
-//! a [`Connector`](crate::postgres::Connector) is for the pool to tell. `create_time` is that of the host that answered, `wait_time` that of
-//! the whole connect, with the hosts before it, and `use_time` is the connection's life.
+//! One of [`connect`](crate::postgres::connect) is counted until its client is dropped, one that a
+//! pool makes with a [`Connector`](crate::postgres::Connector) until the pool drops it. All that time
+//! they are `used`: this library keeps no idle ones, and which of its connections a pool has lent is
+//! for the pool to tell. What was opened before [`instrument`](super::instrument) is not counted.
+//!
+//! `create_time` is that of the host that answered; of a pool's connection it is TLS and login, since
+//! the driver dials by itself. `wait_time` is the whole connect, with the hosts before; how long
+//! somebody waited for a pool is for the pool to tell, too. `use_time` is the connection's life.
 //!
 //! # Denials
 //! `approzium.reason` is what the Authenticator said: `unauthenticated`, `permission_denied`,

@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use ::opentelemetry::trace::FutureExt as _;
@@ -163,21 +164,22 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    pub(super) fn auth(&self) -> &AuthClient {
-        &self.auth
-    }
-
     /// The span of the connect.
     pub(super) fn start_span(&self) -> ConnectSpan {
         ConnectSpan::start(&self.server(), self.auth.instrumentation())
     }
 
-    /// The connection, as it was let in.
-    pub(super) fn connected(&self, number: u64) -> Arc<ConnectionInfo> {
+    /// The connection, as it was let in; its TLS and its login took `created`.
+    pub(super) fn connected(&self, span: &ConnectSpan, created: Duration) -> Arc<ConnectionInfo> {
+        let number = self.auth.count_connection();
+        span.counted(number);
         let report = self.report.get();
         let identity = Report::identity(report, &self.auth, number);
         let own = self.auth.instrumentation().cloned();
-        ConnectionInfo::postgresql(&self.server(), &identity, own)
+        let server = self.server();
+        let connection = ConnectionInfo::postgresql(&server, &identity, own);
+        span.logged_in(&connection, &server, created);
+        connection
     }
 
     fn server(&self) -> Server<'_> {

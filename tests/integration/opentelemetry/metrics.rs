@@ -114,7 +114,7 @@ async fn a_connection_is_counted_from_connect_until_its_client_goes() {
 }
 
 #[tokio::test]
-async fn queries_of_a_pool_s_connection_are_measured_and_those_without_parent_counted() {
+async fn a_pool_s_connection_is_counted_and_its_queries_measured() {
     let fixture = Fixture::start().await;
     fixture.sql("CREATE TABLE pooled (id int)").await;
     let meters = Meters::start();
@@ -129,15 +129,26 @@ async fn queries_of_a_pool_s_connection_are_measured_and_those_without_parent_co
     for _ in 0..3 {
         client.simple_query("SELECT FROM pooled").await.unwrap();
     }
+    let pool = format!("localhost:{}/postgres", fixture.port());
+    let count = || meters.only("db.client.connection.count");
+    let name = "db.client.connection.pool.name";
+    assert_eq!(
+        (count().sum, count().label(name)),
+        (1.0, Some(pool.as_str()))
+    );
     drop(client);
     connection.await.unwrap().unwrap();
+    assert_eq!(count().sum, 0.0);
+    let measured = |name| meters.only(name).count;
+    assert_eq!(measured("db.client.connection.create_time"), Some(1));
+    assert_eq!(measured("db.client.connection.use_time"), Some(1));
+    // How long somebody waited for it, and whether it is lent, the pool knows.
+    assert!(meters.named("db.client.connection.wait_time").is_empty());
     let orphans = meters.only("approzium.spans.without_parent");
     assert_eq!((orphans.sum, orphans.labels.len()), (3.0, 0));
     let duration = meters.only("db.client.operation.duration");
     assert_eq!(duration.label("db.collection.name"), Some("pooled"));
     assert_eq!(duration.count, Some(3));
-    // How many connections are idle, the pool knows.
-    assert!(meters.named("db.client.connection.count").is_empty());
 }
 
 #[tokio::test]
