@@ -59,6 +59,37 @@ async fn the_monitor_tab_has_rates_errors_and_durations_of_spans() {
     pipeline.shutdown(PATIENCE).await.unwrap();
 }
 
+/// Who makes a table for each report does not make a metric for each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_of_spans_without_end_are_counted_together() {
+    const NAMES: usize = 1_100;
+    let stack = peer!(Stack::start());
+    let pipeline = otlp::pipeline()
+        .service_name("shop")
+        .endpoint(stack.jaeger.otlp_grpc())
+        .build()
+        .await
+        .unwrap();
+    let tracer = pipeline.tracer("test");
+    for name in 0..NAMES {
+        tracer.start(format!("CREATE report_{name}")).end();
+    }
+    pipeline.shutdown(PATIENCE).await.unwrap();
+    let value = async |expression: &str| {
+        let samples = stack.prometheus.query(expression).await.unwrap();
+        samples.first().map(|one| one.value)
+    };
+    eventually("a count of what is too much", PATIENCE, async || {
+        let together = r#"traces_span_metrics_calls_total{otel_metric_overflow="true"}"#;
+        let several = value(&format!("sum({together})")).await? > 1.0;
+        let all = value("sum(traces_span_metrics_calls_total)").await?;
+        (several && all == NAMES as f64).then_some(())
+    })
+    .await;
+    let told_apart = value("count(traces_span_metrics_calls_total)").await;
+    assert!(told_apart.unwrap() <= 1_001.0, "{told_apart:?}");
+}
+
 /// Two pods of a service count as one: neither takes the place of the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn spans_of_two_pods_are_one_count() {
