@@ -67,6 +67,7 @@ impl Board {
                 "traced" => SERVICE,
                 "error_type" => "42P01",
                 _ if variable["type"] == "textbox" => text(&variable["query"]),
+                _ if variable["type"] == "custom" => text(&variable["current"]["value"]),
                 _ => ".+",
             };
             filled = filled.replace(&format!("${}", text(&variable["name"])), value);

@@ -7,8 +7,14 @@ use approzium::{
     tracing::attributed,
 };
 use approzium_peers::peer;
-use serde_json::Value;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
+use serde_json::{Map, Value, json};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::{
+    EnvFilter, Layer, fmt,
+    layer::{Context, SubscriberExt},
+    registry,
+    util::SubscriberInitExt,
+};
 
 use super::boards::boards;
 use crate::{
@@ -39,7 +45,7 @@ async fn writes_lines() {
         .map_event_format(attributed)
         .with_writer(std::io::stderr);
     let filter = EnvFilter::new("info,approzium::query=debug");
-    registry().with(filter).with(lines).init();
+    registry().with(filter).with(lines).with(Names).init();
     // Every query is slow.
     instrument_with(Instrumentation::new().slow_query(Duration::ZERO));
     let database = std::env::var("DATABASE").unwrap();
@@ -48,6 +54,52 @@ async fn writes_lines() {
     orders.unwrap();
     let nowhere = client.query("SELECT note FROM nowhere", &[]).await;
     nowhere.unwrap_err();
+}
+
+/// Writes each event once more, with all the fields that it could have: a pod has neither a task's id
+/// nor an instance's.
+struct Names;
+
+impl<S: Subscriber> Layer<S> for Names {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let metadata = event.metadata();
+        let names = metadata
+            .fields()
+            .iter()
+            .map(|field| field.name().to_owned());
+        let fields: Map<_, _> = names.map(|name| (name, Value::Null)).collect();
+        eprintln!(
+            "{}",
+            json!({ "target": metadata.target(), "fields": fields })
+        );
+    }
+}
+
+/// One pod, task or instance that is slow is seen among the others, wherever applications run.
+#[test]
+fn logs_are_told_apart_by_role_and_by_each_kind_of_place() {
+    const ROLE: &str = "fields_approzium_iam_role";
+    const PLACES: [&str; 3] = [
+        "fields_approzium_k8s_pod_name",
+        "fields_approzium_ecs_task_id",
+        "fields_approzium_ec2_instance_id",
+    ];
+    let boards = boards();
+    let board = boards.iter().find(|one| one.file == "who-runs-what.json");
+    let targets = board.unwrap().targets("loki");
+    let asked = |title: &str| {
+        let of_panel = |target: &&super::boards::Target| target.place.contains(title);
+        labels_of(targets.iter().find(of_panel).unwrap().expression())
+    };
+    assert!(asked("95th percentile by role").contains(ROLE));
+    for title in [
+        "95th percentile by place",
+        "Slow queries by role, place and table",
+    ] {
+        for place in PLACES {
+            assert!(asked(title).contains(place), "{title}: {place}");
+        }
+    }
 }
 
 #[tokio::test]
