@@ -17,6 +17,7 @@ mod collector;
 mod database;
 mod links;
 mod options;
+mod page;
 mod report;
 mod screenshots;
 mod traces;
@@ -115,8 +116,20 @@ async fn run(options: &Options) -> Result<()> {
     }
     if !traces.has_pages() {
         println!("This Jaeger has no pages, only its API: cargo could not fetch them.");
-    } else if let Some(folder) = &options.screenshots {
-        return screenshots::take(query, &links, &seen, folder).await;
+    } else if let Some(pictures) = &options.screenshots {
+        screenshots::take(query, &links, &seen, pictures).await?;
+        return match &options.page {
+            Some(page) => page::write(
+                page,
+                &page::Run {
+                    seen: &seen,
+                    pod_log: &cluster.log(&workload::REPORTING)?,
+                    authenticator_log: &authenticator.log(),
+                    pictures,
+                },
+            ),
+            None => Ok(()),
+        };
     }
     let audit_log = authenticator.log_path();
     println!("logs        {}", audit_log.display());

@@ -40,6 +40,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["check", "no_jaeger"])]
     pub(crate) screenshots: Option<PathBuf>,
 
+    /// With the pictures: writes the blocks of this page of the documentation from the same run, so
+    /// that what stands beside a picture is of what it shows.
+    #[arg(long, value_name = "FILE", requires = "screenshots")]
+    pub(crate) page: Option<PathBuf>,
+
     /// Installs Debian's package of PostgreSQL if there is no other way; asked for only as root.
     #[arg(long)]
     pub(crate) yes: bool,

@@ -18,6 +18,13 @@ const WIDTH: u32 = 1440;
 /// Higher than anything that there is to see.
 const HEIGHT: u32 = 2400;
 
+const SEARCH: &str = "search.png";
+const TRACE: &str = "trace.png";
+const DENIAL: &str = "denied.png";
+
+/// The pictures, as they stand on the page.
+pub(crate) const PICTURES: [&str; 3] = [SEARCH, TRACE, DENIAL];
+
 /// What the links of the report lead to.
 pub(crate) async fn take(
     query: &Query,
@@ -31,10 +38,10 @@ pub(crate) async fn take(
     for links in links {
         if links.pod.name == REPORTING.name {
             pages.search(&links.everything).await?;
-            shoot(&mut pages, folder, "search.png").await?;
+            shoot(&mut pages, folder, SEARCH).await?;
         }
     }
-    for (step, picture) in [(SLOW, "trace.png"), (DENIED, "denied.png")] {
+    for (step, picture) in [(SLOW, TRACE), (DENIED, DENIAL)] {
         let step = seen.iter().find(|seen| seen.step.name == step);
         let span = step.and_then(|seen| Some((seen, seen.main_span()?)));
         let (seen, span) =

@@ -1,6 +1,10 @@
 //! The shop: one process for each pod, as a cluster would run them.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use approzium_peers::{Authenticator, Error, Postgres, Process, Result, Stop};
 
@@ -60,7 +64,7 @@ impl Cluster<'_> {
         for pod in [&CHECKOUT, &REPORTING, &INTRUDER] {
             let mut command = self.command(pod, &crate::program("examples/shop")?);
             command.arg(pod.service);
-            let log = self.folder.join(format!("{}.log", pod.name));
+            let log = self.log_path(pod);
             let process = Process::start(pod.name, &mut command, Stop::Terminate, &log, None)?;
             running.push((pod, process));
         }
@@ -74,6 +78,17 @@ impl Cluster<'_> {
             steps.extend(log.lines().filter_map(|line| step(pod, line)));
         }
         Ok(steps)
+    }
+
+    /// What a pod has logged.
+    pub(crate) fn log(&self, pod: &Pod) -> Result<String> {
+        let path = self.log_path(pod);
+        std::fs::read_to_string(&path)
+            .map_err(|error| Error::Failed(format!("{}: {error}", path.display())))
+    }
+
+    fn log_path(&self, pod: &Pod) -> PathBuf {
+        self.folder.join(format!("{}.log", pod.name))
     }
 
     /// A program as it would run in a pod.

@@ -20,6 +20,7 @@ mod deployment;
 mod dev_mode;
 mod diagnosis;
 mod identity;
+mod incident;
 mod matrix;
 mod opentelemetry;
 mod postgres;
