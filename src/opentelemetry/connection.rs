@@ -94,17 +94,10 @@ impl ConnectionInfo {
         })
     }
 
-    /// The same connection with more attribution, as far as there is room.
-    pub(crate) fn extended(&self, attribution: Vec<KeyValue>) -> Arc<Self> {
-        let attributes = self.with(attribution);
-        Arc::new(ConnectionInfo {
-            attribution: self.attribution + (attributes.len() - self.attributes.len()),
-            attributes,
-            names: self.names,
-            complete: OnceLock::new(),
-            instrumentation: self.instrumentation.clone(),
-            open: self.open.clone(),
-        })
+    /// Says more attribution in place of the place, as far as there is room: for who holds this
+    /// already, too. Not once a span has been made of it.
+    pub(crate) fn extend(&self, attribution: Vec<KeyValue>) {
+        let _ = self.complete.set(self.with(attribution));
     }
 
     /// What an operation that begins now reports; None: nothing.

@@ -53,10 +53,11 @@ impl Client {
         self.canceller.token(self.driver.cancel_token())
     }
 
-    /// For benches: as many attributes of attribution as a span can have.
+    /// For benches: as many attributes of attribution as a span can have, for the queries past this
+    /// client too. Only before the first query.
     #[doc(hidden)]
     #[must_use]
-    pub fn __with_attribution(mut self, attribution: Vec<::opentelemetry::KeyValue>) -> Self {
+    pub fn __with_attribution(self, attribution: Vec<::opentelemetry::KeyValue>) -> Self {
         self.spans.extend(attribution);
         self
     }

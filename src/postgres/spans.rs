@@ -42,8 +42,8 @@ impl Spans {
         }
     }
 
-    pub(super) fn extend(&mut self, attribution: Vec<::opentelemetry::KeyValue>) {
-        self.connection = self.connection.extended(attribution);
+    pub(super) fn extend(&self, attribution: Vec<::opentelemetry::KeyValue>) {
+        self.connection.extend(attribution);
     }
 
     /// While this is not dropped, the connection is in use.

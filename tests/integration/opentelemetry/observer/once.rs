@@ -4,6 +4,7 @@ use approzium::{
     opentelemetry::{Instrumentation, instrument, instrument_with},
     postgres::tokio_postgres::GenericClient,
 };
+use opentelemetry::KeyValue;
 use tokio_postgres::types::Type;
 
 use super::{Fixture, names};
@@ -31,6 +32,32 @@ async fn what_takes_a_generic_client_is_seen() {
     let spans = fixture.queries(3 * 3 + 4).await;
     let selects = spans.iter().filter(|span| span.name == "SELECT").count();
     assert_eq!(selects, 3 * 3, "{:#?}", names(&spans));
+}
+
+/// What benches measure: a span costs what its attributes cost, whichever way its query takes.
+#[tokio::test]
+async fn attribution_that_a_bench_adds_is_on_spans_of_both() {
+    const LIMIT: usize = 12;
+    let fixture = Fixture::start().await;
+    let more = (0..LIMIT).map(|n| KeyValue::new(format!("approzium.attribution.{n}"), "value"));
+    let client = fixture.connect().await.__with_attribution(more.collect());
+    instrument();
+    client.query_one("SELECT 1", &[]).await.unwrap();
+    let driver: &tokio_postgres::Client = &client;
+    driver.query_one("SELECT 1", &[]).await.unwrap();
+    for span in fixture.queries(2).await {
+        let of_attribution = |one: &&KeyValue| one.key.as_str().starts_with("approzium.");
+        let attribution = span.attributes.iter().filter(of_attribution);
+        let parent = span
+            .attributes
+            .iter()
+            .any(|one| one.key.as_str() == "approzium.parent");
+        assert_eq!(
+            attribution.count() - usize::from(parent),
+            LIMIT,
+            "{span:#?}"
+        );
+    }
 }
 
 /// What the wrapper sends is not to the letter what it was given.
