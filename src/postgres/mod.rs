@@ -33,6 +33,10 @@
 //! | [`Transaction`] | `START TRANSACTION`, `COMMIT`, … | its last answer |
 //! | a transaction that is dropped | `ROLLBACK` | it is sent |
 //!
+//! A run of a prepared statement is known by what was prepared: of each connection the 512 statements
+//! that were used last are remembered. A run of an older one is the span `postgresql`, without text
+//! and operation.
+//!
 //! `db.response.returned_rows`, [if it is wanted](crate::opentelemetry::Instrumentation::returned_rows),
 //! counts the rows that were received: of `execute`, which only says how many are affected, of
 //! `batch_execute` and of a copy there are none.
