@@ -60,7 +60,9 @@ pub fn instrument_with(instrumentation: Instrumentation) {
 /// Makes no more spans.
 ///
 /// Spans that have begun end as usual; no provider is shut down. Clients that have an
-/// [instrumentation of their own](crate::client::AuthClientBuilder::instrumentation) keep it.
+/// [instrumentation of their own](crate::client::AuthClientBuilder::instrumentation) keep it. The
+/// [event of a query](crate::tracing#the-event-approziumquery) goes on, by the defaults: who wants no
+/// texts on lines either switches off by `instrument_with` and a provider that records nothing.
 pub fn uninstrument() {
     ENABLED.store(false, Ordering::Relaxed);
     drop(exchange(None));

@@ -46,6 +46,21 @@
 //! `error` in words, and the span's `trace_id` and `span_id`, if it has one. What went past the
 //! wrapper is told by the connection's task, outside of the caller's `tracing` spans.
 //!
+//! From when on a query is slow, and whether its text is shown, is said by
+//! [`instrument_with`](crate::opentelemetry::instrument_with) or by
+//! [one client's own](crate::client::AuthClientBuilder::instrumentation) instrumentation, also where
+//! there is no OpenTelemetry: spans then go to the global provider, which is none, and cost little.
+//! Without either, and from [`uninstrument`](crate::opentelemetry::uninstrument) on, the defaults
+//! hold: a second, and the text is shown with its literals replaced.
+//!
+//! ```
+//! use approzium::opentelemetry::{Instrumentation, QueryText, instrument_with};
+//! use std::time::Duration;
+//!
+//! let events = Instrumentation::new().slow_query(Duration::from_millis(200));
+//! instrument_with(events.query_text(QueryText::Off));
+//! ```
+//!
 //! # What is in no line
 //! At no level, `trace` included, does a line of this library hold a value that was bound to a
 //! query, a password, or a token; a query's text is shown [as on its span](crate::opentelemetry). The
