@@ -93,7 +93,7 @@ impl PipelineBuilder {
 
     /// Whether [metrics](super::metrics) go the same way, each minute, or as often as
     /// `OTEL_METRIC_EXPORT_INTERVAL` says in milliseconds. Default: only where
-    /// `OTEL_METRICS_EXPORTER` is `otlp`, since a Jaeger by itself takes traces alone.
+    /// `OTEL_METRICS_EXPORTER` names `otlp`, since a Jaeger by itself takes traces alone.
     ///
     /// Their resource is the service and a `service.instance.id`, drawn anew for each process where
     /// there is none: roles and places are for spans.
@@ -121,9 +121,11 @@ impl PipelineBuilder {
         }
         let exporter = exporter.build().map_err(not_built)?;
         let (batches, counts) = counted::batches(exporter);
-        let sends_metrics = self
-            .metrics
-            .unwrap_or_else(|| env::var("OTEL_METRICS_EXPORTER").is_ok_and(|one| one == "otlp"));
+        let sends_metrics = self.metrics.unwrap_or_else(|| {
+            // A list: others may be the application's own.
+            env::var("OTEL_METRICS_EXPORTER")
+                .is_ok_and(|exporters| exporters.split(',').any(|one| one.trim() == "otlp"))
+        });
         let resource = self.merged_resource().await;
         let metrics = sends_metrics
             .then(|| metrics::provider(endpoint, &resource))

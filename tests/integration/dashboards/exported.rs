@@ -20,7 +20,7 @@ async fn what_the_authenticator_counts_is_exported_by_the_same_names_and_labels(
     let stack = peer!(Stack::start());
     let variables = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", stack.jaeger.otlp_grpc()),
-        ("OTEL_METRICS_EXPORTER", "otlp"),
+        ("OTEL_METRICS_EXPORTER", "prometheus, otlp"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "200"),
     ];
     let dev = Dev::start_within(&record("app", ""), &[], &variables).await;
