@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use ::opentelemetry::{Context, trace::TraceContextExt};
+use ::opentelemetry::{
+    Context,
+    trace::{SpanContext, TraceContextExt},
+};
 
 use crate::{opentelemetry::parent, postgres::spans::Spans};
 
@@ -10,8 +13,9 @@ use crate::{opentelemetry::parent, postgres::spans::Spans};
 pub(super) struct RollbackOnDrop<'a> {
     spans: &'a Spans,
     savepoint: Option<String>,
-    /// Where the transaction began.
-    began: Option<Context>,
+    /// The span that the transaction began in: not its context, by which it would last longer than
+    /// its owner wants.
+    began: Option<SpanContext>,
     armed: bool,
 }
 
@@ -20,7 +24,10 @@ impl<'a> RollbackOnDrop<'a> {
         RollbackOnDrop {
             spans,
             savepoint,
-            began: spans.caller(),
+            began: spans
+                .caller()
+                .filter(Context::has_active_span)
+                .map(|caller| caller.span().span_context().clone()),
             armed: true,
         }
     }
@@ -40,7 +47,8 @@ impl Drop for RollbackOnDrop<'_> {
         // Tasks and timeouts drop a transaction outside of every span: it still belongs to where it
         // began.
         let outside = !parent().has_active_span();
-        let _began = self.began.take().filter(|_| outside).map(Context::attach);
+        let began = self.began.take().filter(|_| outside);
+        let _began = began.map(|began| Context::new().with_remote_span_context(began).attach());
         let savepoint = self.savepoint.take();
         self.spans.composed(|| rollback(savepoint)).sent();
     }

@@ -5,10 +5,35 @@ use std::{pin::pin, time::Duration};
 use approzium::opentelemetry::instrument;
 use approzium_peers::eventually;
 use futures_util::poll;
-use opentelemetry::{Context, trace::Status};
+use opentelemetry::{
+    Context, global,
+    trace::{FutureExt, Span, Status, TraceContextExt, Tracer},
+};
+use opentelemetry_sdk::trace::SpanData;
 use tokio_postgres::IsolationLevel;
 
 use super::super::fixture::{Fixture, Recorded, attribute};
+
+/// An SDK's span that nobody ends does so when the last context is gone that has it.
+#[tokio::test]
+async fn a_transaction_does_not_hold_the_span_that_it_began_in() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.connect().await;
+    instrument();
+    let span = global::tracer("test").start("owner");
+    let owner = span.span_context().clone();
+    let transaction = client
+        .transaction()
+        .with_context(Context::new().with_span(span))
+        .await
+        .unwrap();
+    let has_ended = |span: &SpanData| span.span_context.span_id() == owner.span_id();
+    assert!(fixture.spans().iter().any(has_ended));
+    drop(transaction);
+    let spans = fixture.spans();
+    let rollback = spans.iter().find(|span| span.name == "ROLLBACK").unwrap();
+    assert_eq!(rollback.parent_span_id, owner.span_id());
+}
 
 #[tokio::test]
 async fn transactions_show_what_the_driver_sends() {
