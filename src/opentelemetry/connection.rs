@@ -253,10 +253,24 @@ pub(super) async fn place_known(deadline: Instant) {
 /// Finds out beside everything else what this process runs on, once.
 pub(super) fn find_place() {
     static BEGUN: AtomicBool = AtomicBool::new(false);
+
+    /// A runtime may end before it is found out: then somebody else begins anew.
+    struct Begun;
+
+    impl Drop for Begun {
+        fn drop(&mut self) {
+            BEGUN.store(attribution::place().is_some(), Ordering::Relaxed);
+        }
+    }
+
     if let Ok(runtime) = Handle::try_current()
         && !BEGUN.swap(true, Ordering::Relaxed)
     {
-        runtime.spawn(attribution::current());
+        let begun = Begun;
+        runtime.spawn(async move {
+            attribution::current().await;
+            drop(begun);
+        });
     }
 }
 
