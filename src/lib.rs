@@ -44,6 +44,8 @@
 //! | `tracing` | attribution and ids of traces on log lines, for subscribers of `tracing-subscriber` |
 //! | `tracing-opentelemetry` | parents of query spans, and ids on lines, from `tracing` where its contexts are not active |
 //! | `authenticator` | the Authenticator as a library |
+//! | `vault`, `asm`, `kubernetes` | its records from Vault or OpenBao, from AWS Secrets Manager, from mounted files |
+//! | `redis` | holders of the v1 API's proofs, shared by replicas |
 //! | `dev` | `approzium serve --dev`; leave it out of production builds |
 //! | `cli` | the binary `approzium` |
 

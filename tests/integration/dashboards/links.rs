@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::read;
 
 /// What a query's span says of who ran it and where, by one value each.
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 6] = [
+    "approzium.iam_arn",
     "approzium.iam_role",
     "approzium.k8s.pod.name",
     "approzium.ecs.task.id",

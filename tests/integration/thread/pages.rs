@@ -75,6 +75,8 @@ async fn a_browser_shows_who_ran_what_and_its_links_lead_there() {
     let of_authenticator = pages.tags(&authenticate.span).await.unwrap();
     assert_eq!(value(&of_authenticator, "approzium.request_id"), request);
     let by_role = format!("Everything of {SERVICE} under the role {}", CHECKOUT.role);
+    let arn = value(&tags, "approzium.iam_arn");
+    let by_arn = format!("Everything of {SERVICE} as {arn}");
     let by_pod = format!("Everything of the pod {}", CHECKOUT.name);
     let by_request = format!("Everything that request {request} let in");
     for (tags, key, promise, leads_to) in [
@@ -83,6 +85,12 @@ async fn a_browser_shows_who_ran_what_and_its_links_lead_there() {
             "approzium.iam_role",
             by_role,
             &[orders, everything, &neighbours[0]][..],
+        ),
+        (
+            &tags,
+            "approzium.iam_arn",
+            by_arn,
+            &[orders, everything, &neighbours[0]],
         ),
         (
             &tags,
