@@ -17,6 +17,7 @@ use super::{
     attributes as key, comment,
     connection::ConnectionInfo,
     instrumentation::{DEFAULTS, Instrumentation},
+    metrics::Instruments,
     orphans, parent,
     sql::Description,
 };
@@ -55,6 +56,9 @@ struct Instrumented {
     by: Arc<Instrumentation>,
     span: BoxedSpan,
     began: SystemTime,
+    instruments: Arc<Instruments>,
+    /// Of the measurements.
+    labels: Vec<KeyValue>,
 }
 
 /// How a query failed, as a driver tells it.
@@ -248,20 +252,27 @@ impl Running {
             Some(parent) => by.begin(builder, parent),
             None => by.begin(builder, &Context::new()),
         };
-        self.report = Report::Begun(Instrumented { by, span, began });
+        let instruments = by.instruments();
+        let labels = instruments.labels(&self.connection, &self.description);
+        self.report = Report::Begun(Instrumented {
+            by,
+            span,
+            began,
+            instruments,
+            labels,
+        });
     }
 
     fn end(mut self, failure: Option<Failure>) {
         let took = self.began.elapsed();
         self.begin();
-        if let Some(instrumented) = self.instrumented() {
-            instrumented.by.instruments().operation(
-                &self.connection,
-                &self.description,
-                failure.as_ref(),
-                took,
-                self.returned_rows,
-            );
+        if let Report::Begun(instrumented) = &mut self.report {
+            let Instrumented {
+                instruments,
+                labels,
+                ..
+            } = instrumented;
+            instruments.operation(labels, failure.as_ref(), took, self.returned_rows);
         }
         if wants_events() {
             self.tell(failure.as_ref(), took);

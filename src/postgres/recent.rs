@@ -1,11 +1,15 @@
 //! What was used last, of what may be without number.
 
-use std::{borrow::Borrow, collections::HashMap, hash::Hash};
+use std::{
+    borrow::Borrow,
+    collections::{HashMap, hash_map::RandomState},
+    hash::{BuildHasher, Hash},
+};
 
 /// At most so many are remembered; the least recently used one goes.
 #[derive(Debug)]
-pub(super) struct Recent<K, V> {
-    entries: HashMap<K, Entry<V>>,
+pub(super) struct Recent<K, V, S = RandomState> {
+    entries: HashMap<K, Entry<V>, S>,
     uses: u64,
 }
 
@@ -18,7 +22,7 @@ struct Entry<V> {
 /// Of a connection.
 pub(super) const REMEMBERED: usize = 512;
 
-impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
+impl<K: Eq + Hash + Clone, V: Clone, S: BuildHasher> Recent<K, V, S> {
     pub(super) fn insert(&mut self, key: K, value: V) {
         if self.entries.len() >= REMEMBERED && !self.entries.contains_key(&key) {
             let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.last_use);
@@ -51,10 +55,10 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
     }
 }
 
-impl<K, V> Default for Recent<K, V> {
+impl<K, V, S: Default> Default for Recent<K, V, S> {
     fn default() -> Self {
         Recent {
-            entries: HashMap::new(),
+            entries: HashMap::default(),
             uses: 0,
         }
     }
@@ -66,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_is_forgotten() {
-        let mut recent = Recent::default();
+        let mut recent: Recent<u64, ()> = Recent::default();
         for number in 0..REMEMBERED as u64 {
             recent.insert(number, ());
         }

@@ -7,7 +7,7 @@ use std::{
 
 use tokio_postgres::Statement;
 
-use super::recent::Recent;
+use super::{numbers::Numbers, recent::Recent};
 use crate::opentelemetry::sql::Description;
 
 /// What can be run: a text, or a prepared [`Statement`].
@@ -58,7 +58,7 @@ mod private {
 ///
 /// The driver keeps no text, and does not tell when a statement is gone.
 #[derive(Debug, Default)]
-pub(super) struct Statements(Mutex<Recent<u64, Arc<Description>>>);
+pub(super) struct Statements(Mutex<Recent<u64, Arc<Description>, Numbers>>);
 
 impl Statements {
     pub(super) fn insert(&self, statement: &Statement, description: Arc<Description>) {
@@ -72,7 +72,7 @@ impl Statements {
         self.lock().find(&number)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Recent<u64, Arc<Description>>> {
+    fn lock(&self) -> MutexGuard<'_, Recent<u64, Arc<Description>, Numbers>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -80,38 +80,66 @@ impl Statements {
 /// 7 of the statement that the driver named `s7`, a name that no other statement of this process
 /// has. Only its `Debug` output shows it: `Statement { name: "s7", …`.
 pub(super) fn number(statement: &Statement) -> Option<u64> {
-    let mut reader = FirstString::default();
+    let mut reader = Number::default();
     // The reader stops the writer as soon as it has read enough.
     let _ = write!(reader, "{statement:?}");
-    reader.read.strip_prefix('s')?.parse().ok()
+    reader.read()
 }
 
-/// Reads the first `"…"` that is written, of at most 24 bytes.
+/// Reads the first `"s…"` that is written, if that is a number.
 #[derive(Debug, Default)]
-struct FirstString {
-    inside: bool,
-    read: String,
+struct Number {
+    state: Reading,
+    read: u64,
 }
 
-impl Write for FirstString {
-    fn write_str(&mut self, piece: &str) -> fmt::Result {
-        const LONGEST: usize = 24;
-        let quote = |text: &str| text.bytes().position(|byte| byte == b'"');
-        let inside = match quote(piece) {
-            _ if self.inside => piece,
-            Some(quote) => piece.get(quote + 1..).unwrap_or_default(),
-            None => return Ok(()),
+#[derive(Debug, Default)]
+enum Reading {
+    #[default]
+    Before,
+    Letter,
+    First,
+    Digits,
+    Done,
+    Failed,
+}
+
+impl Number {
+    fn read(&self) -> Option<u64> {
+        matches!(self.state, Reading::Done).then_some(self.read)
+    }
+
+    fn next(&mut self, byte: u8) -> Reading {
+        let digit = || {
+            let digit = u64::from(byte.checked_sub(b'0').filter(|digit| *digit < 10)?);
+            self.read.checked_mul(10)?.checked_add(digit)
         };
-        self.inside = true;
-        let end = quote(inside);
-        let read = end.and_then(|end| inside.get(..end)).unwrap_or(inside);
-        let room = LONGEST - self.read.len();
-        let fits = read.get(..read.floor_char_boundary(room)).unwrap_or(read);
-        self.read.push_str(fits);
-        match end.is_some() || fits.len() < read.len() {
-            true => Err(fmt::Error),
-            false => Ok(()),
+        match (&self.state, byte) {
+            (Reading::Before, b'"') => Reading::Letter,
+            (Reading::Before, _) => Reading::Before,
+            (Reading::Letter, b's') => Reading::First,
+            (Reading::Digits | Reading::Done, b'"') => Reading::Done,
+            (Reading::First | Reading::Digits, _) => match digit() {
+                Some(read) => {
+                    self.read = read;
+                    Reading::Digits
+                }
+                None => Reading::Failed,
+            },
+            _ => Reading::Failed,
         }
+    }
+}
+
+impl Write for Number {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        for byte in piece.bytes() {
+            self.state = self.next(byte);
+            if matches!(self.state, Reading::Done | Reading::Failed) {
+                return Err(fmt::Error);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -119,13 +147,27 @@ impl Write for FirstString {
 mod tests {
     use super::*;
 
+    fn read(name: &str) -> Option<u64> {
+        let mut reader = Number::default();
+        let _ = write!(reader, "Statement {{ name: {name:?}, params: [\"s1\"]");
+        reader.read()
+    }
+
     #[test]
     fn the_name_is_read_and_no_more() {
-        let mut reader = FirstString::default();
-        assert!(write!(reader, "Statement {{ name: {:?}, params: [", "s12").is_err());
-        assert_eq!(reader.read, "s12");
-        let mut reader = FirstString::default();
-        assert!(write!(reader, "{:?}", "x".repeat(1000)).is_err());
-        assert!(reader.read.len() <= 24);
+        assert_eq!(read("s12"), Some(12));
+        assert_eq!(read("s0"), Some(0));
+        assert_eq!(read(&format!("s{}", u64::MAX)), Some(u64::MAX));
+        for none in [
+            "",
+            "s",
+            "x12",
+            "s1x",
+            "12",
+            "s\"1",
+            &format!("s{}0", u64::MAX),
+        ] {
+            assert_eq!(read(none), None, "{none}");
+        }
     }
 }

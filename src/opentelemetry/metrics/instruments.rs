@@ -174,27 +174,35 @@ impl Instruments {
         }
     }
 
-    /// An operation ended.
-    pub(in crate::opentelemetry) fn operation(
+    /// What the measurements of an operation are labelled with, as far as it is known before its end.
+    pub(in crate::opentelemetry) fn labels(
         &self,
         connection: &ConnectionInfo,
         description: &Description,
-        failure: Option<&Failure>,
-        took: Duration,
-        returned_rows: Option<u64>,
-    ) {
+    ) -> Vec<KeyValue> {
         const OF_THE_OPERATION: usize = 4;
         let of_server = connection.server();
         let mut labels = Vec::with_capacity(of_server.len() + OF_THE_OPERATION);
         labels.extend_from_slice(of_server);
         labels.extend(description.operation_name(|name| self.operations.admits(name)));
         labels.extend(description.collection_name(|name| self.collections.admits(name)));
+        labels
+    }
+
+    /// An operation ended, which has these [`labels`](Self::labels).
+    pub(in crate::opentelemetry) fn operation(
+        &self,
+        labels: &mut Vec<KeyValue>,
+        failure: Option<&Failure>,
+        took: Duration,
+        returned_rows: Option<u64>,
+    ) {
         if let Some(failure) = failure {
             labels.extend(self.error_labels(failure));
         }
-        self.operation_duration.record(took.as_secs_f64(), &labels);
+        self.operation_duration.record(took.as_secs_f64(), labels);
         if let Some(returned_rows) = returned_rows {
-            self.returned_rows.record(returned_rows, &labels);
+            self.returned_rows.record(returned_rows, labels);
         }
     }
 

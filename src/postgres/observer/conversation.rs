@@ -54,7 +54,7 @@ struct Asked {
     copies: bool,
     rows: u64,
     returns_rows: bool,
-    failure: Option<Failure>,
+    failure: Option<Box<Failure>>,
 }
 
 /// A query that was not announced.
@@ -65,7 +65,8 @@ enum Query {
     None,
     /// Its parent may yet become known.
     Written(Arc<Description>),
-    Running(QuerySpan),
+    /// Apart: most are announced, and need no room for it.
+    Running(Box<QuerySpan>),
 }
 
 /// ReadyForQuery to a question that was not asked.
@@ -142,17 +143,21 @@ impl Conversation {
 
     /// A poll of the connection has ended: who sent what it wrote is known now, or never.
     pub(super) fn polled(&mut self, caller: Option<Context>, ended: Ended, scene: &Scene<'_>) {
-        let written = self.asked.len() - self.unsettled.min(self.asked.len());
-        self.unsettled = 0;
-        let mut new = self.asked.range_mut(written..);
+        let new = mem::take(&mut self.unsettled).min(self.asked.len());
+        let written = self.asked.len() - new;
+        let mut asked = self.asked.range(written..);
         let wrapper = match scene.ledger.is_busy() {
             false => Wrapper::Idle,
-            true if new.any(|asked| matches!(asked.query, Query::Written(_))) => {
+            true if asked.any(|asked| matches!(asked.query, Query::Written(_))) => {
                 Wrapper::Concurrent
             }
             true => Wrapper::Busy,
         };
-        let parent = self.parents.polled(caller, ended, wrapper);
+        let notes = scene.is_wanted();
+        let parent = self.parents.polled(caller, ended, wrapper, notes);
+        if new == 0 {
+            return;
+        }
         for asked in self.asked.range_mut(written..) {
             asked.caller.clone_from(&parent);
             asked.begin(scene);
@@ -162,7 +167,9 @@ impl Conversation {
     /// No answer will come any more.
     pub(super) fn closed(&mut self, scene: &Scene<'_>) {
         for mut asked in mem::take(&mut self.asked) {
-            asked.failure.get_or_insert_with(Failure::closed);
+            asked
+                .failure
+                .get_or_insert_with(|| Box::new(Failure::closed()));
             asked.end(scene);
         }
     }
@@ -253,18 +260,16 @@ impl Conversation {
 
 impl Asked {
     fn begin(&mut self, scene: &Scene<'_>) {
-        let Some(connection) = scene.connection else {
-            return;
-        };
-        self.query = match mem::take(&mut self.query) {
-            Query::Written(description) => Query::Running(QuerySpan::start_observed(
+        if let Query::Written(description) = &self.query
+            && let Some(connection) = scene.connection
+        {
+            self.query = Query::Running(Box::new(QuerySpan::start_observed(
                 connection,
-                &description,
+                description,
                 self.caller.take(),
                 self.written.unwrap_or_else(Instant::now),
-            )),
-            query => query,
-        };
+            )));
+        }
     }
 
     fn fail(&mut self, error: ErrorFields<'_>, scene: &Scene<'_>) {
@@ -272,13 +277,13 @@ impl Asked {
             return;
         }
         let text = String::from_utf8_lossy;
-        self.failure = Some(refused(&Refusal {
+        self.failure = Some(Box::new(refused(&Refusal {
             severity: &text(error.severity),
             sqlstate: &text(error.sqlstate),
             message: &text(error.message),
             has_context: error.has_context,
             routine: &text(error.routine),
-        }));
+        })));
         // A text that cannot be prepared is all that there is of its query.
         if let Some(text) = self.prepared.take().filter(|text| !text.is_look_up)
             && !scene
@@ -299,7 +304,7 @@ impl Asked {
             span.rows(self.rows);
         }
         match self.failure {
-            Some(failure) => span.fail(|| failure),
+            Some(failure) => span.fail(|| *failure),
             None => span.finish(),
         }
     }

@@ -6,14 +6,14 @@
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
-    hash::{BuildHasher, BuildHasherDefault, Hasher},
+    hash::BuildHasher,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
-use crate::wire::postgres::MAX_TEXT_LENGTH;
+use crate::{postgres::numbers::Numbers, wire::postgres::MAX_TEXT_LENGTH};
 
 /// The announcements on one connection.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub(super) struct Ledger {
 
 #[derive(Debug, Default)]
 struct Entries {
-    by_key: HashMap<Key, Count, BuildHasherDefault<Hashed>>,
+    by_key: HashMap<Key, Count, Numbers>,
     /// What was given up since the connection was last polled.
     given_up: Vec<Key>,
     /// What was given up before that.
@@ -54,32 +54,6 @@ impl Key {
             Key::Text(hash) => Some(Key::Preparation(hash)),
             Key::Statement(_) | Key::Preparation(_) => None,
         }
-    }
-}
-
-/// A key is a number of the driver's or a hash that nobody can aim at: it need not be hashed again.
-#[derive(Debug, Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_isize(&mut self, kind: isize) {
-        self.write_u64(kind.cast_unsigned() as u64);
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        // Spreads small numbers over all bits, the highest and the lowest of which make a place.
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        self.0 = (self.0 ^ number).wrapping_mul(ODD).rotate_left(32);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 
@@ -195,8 +169,9 @@ impl Entries {
     }
 }
 
-/// The part of a text by which it is recognised: without a comment behind its last statement, and
-/// no more than half of the greatest length, so that such a comment was seen as well.
+/// The part of a text by which it is recognised: without the comment that we may have put behind its
+/// last statement, and no more than half of the greatest length, so that such a comment was seen as
+/// well. An application's own comment belongs to its text.
 fn essence(text: &[u8]) -> &[u8] {
     let whole = text.len() < MAX_TEXT_LENGTH;
     let text = if whole { without_comment(text) } else { text };
@@ -209,9 +184,17 @@ fn without_comment(text: &[u8]) -> &[u8] {
         [.., b'*', b'/'] => statements.windows(2).rposition(|two| two == b"/*"),
         _ => None,
     };
-    let before = comment.and_then(|comment| statements.get(..comment));
-    before.map_or(statements, without_end)
+    let (before, comment) = comment
+        .and_then(|comment| statements.split_at_checked(comment))
+        .unwrap_or((statements, &[]));
+    match OURS.iter().any(|ours| comment.starts_with(ours)) {
+        true => without_end(before),
+        false => statements,
+    }
 }
+
+/// How a comment of [`crate::opentelemetry`] begins: its keys are sorted.
+const OURS: [&[u8]; 2] = [b"/*approzium.", b"/*traceparent="];
 
 fn without_end(text: &[u8]) -> &[u8] {
     let is_end = |byte: &u8| byte.is_ascii_whitespace() || *byte == b';';
@@ -271,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_at_the_end_does_not_count() {
+    fn our_comment_at_the_end_does_not_count() {
         let ledger = Ledger::default();
         let same =
             |one: &str, other: &str| ledger.hash(one.as_bytes()) == ledger.hash(other.as_bytes());
@@ -281,7 +264,12 @@ mod tests {
         ] {
             assert!(same("SELECT 1;", commented) && same("SELECT 1", commented));
         }
+        assert!(same(
+            "SELECT 1",
+            "SELECT 1 /*approzium.iam_role='checkout'*/"
+        ));
         assert!(!same("SELECT 1", "SELECT 2 /*traceparent='00-1'*/"));
+        assert!(!same("SELECT 1 /* a */", "SELECT 1 /* b */"), "theirs");
         assert!(!same("*/", ""));
         let long = "x".repeat(MAX_TEXT_LENGTH / 2);
         assert!(same(&long, &format!("{long} /*traceparent='00-1'*/")));

@@ -67,8 +67,6 @@ pub(super) struct Observed {
 struct Sight {
     /// None: not begun, or lost.
     followed: Option<Followed>,
-    /// How far the poll of the connection has come.
-    poll: Ended,
 }
 
 struct Followed {
@@ -119,7 +117,6 @@ impl Observed {
     /// The driver has written. `polled`: while a [`Connection`](super::Connection) polls it.
     pub(super) fn wrote<'a>(&self, bytes: impl IntoIterator<Item = &'a [u8]>, polled: bool) {
         let mut sight = self.sight();
-        sight.poll.written = false;
         let scene = self.scene(polled);
         sight.follow(|followed| {
             let Followed {
@@ -138,15 +135,9 @@ impl Observed {
         });
     }
 
-    /// The driver has flushed what it wrote, or could not yet.
-    pub(super) fn flushed(&self, everything: bool) {
-        self.sight().poll.written = everything;
-    }
-
     /// The driver has read.
     pub(super) fn read(&self, bytes: &[u8], polled: bool) {
         let mut sight = self.sight();
-        sight.poll.read = false;
         let scene = self.scene(polled);
         sight.follow(|followed| {
             let Followed {
@@ -163,11 +154,6 @@ impl Observed {
             });
             read.is_ok() && answered.is_ok()
         });
-    }
-
-    /// The driver has read all that there is.
-    pub(super) fn drained(&self) {
-        self.sight().poll.read = true;
     }
 
     /// The server has gone.
@@ -216,21 +202,19 @@ impl Observed {
             .is_some_and(|connection| connection.wants_descriptions())
     }
 
+    /// A [`Connection`](super::Connection) is about to be polled.
     fn poll_begins(&self) {
-        self.sight().poll = Ended::default();
         self.ledger.writing();
     }
 
-    /// A [`Connection`](super::Connection) has been polled, after `caller` had woken it.
-    fn poll_ended(&self, caller: Option<Context>) {
-        let mut sight = self.sight();
-        let Sight { followed, poll } = &mut *sight;
-        if poll.written {
+    /// It has been polled, after `caller` had woken it.
+    fn poll_ended(&self, caller: Option<Context>, ended: Ended) {
+        if ended.written {
             self.ledger.written();
         }
-        if let Some(followed) = followed {
+        if let Some(followed) = &mut self.sight().followed {
             let scene = self.scene(true);
-            followed.conversation.polled(caller, *poll, &scene);
+            followed.conversation.polled(caller, ended, &scene);
         }
     }
 

@@ -4,18 +4,22 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Observed, callers};
+use super::{
+    Observed,
+    callers::{Task, came},
+};
 
 /// A transport in the driver's hands: what passes is observed, and not changed.
 #[derive(Debug)]
 pub(in crate::postgres) struct Observing<T> {
     transport: T,
     observed: Arc<Observed>,
+    task: Task,
 }
 
 impl<T> Observing<T> {
@@ -23,7 +27,15 @@ impl<T> Observing<T> {
         Observing {
             transport,
             observed,
+            task: Task::default(),
         }
+    }
+
+    fn wrote<'a>(&self, bytes: impl IntoIterator<Item = &'a [u8]>, ours: bool) {
+        if ours {
+            came(&self.observed, |ended| ended.written = false);
+        }
+        self.observed.wrote(bytes, ours);
     }
 }
 
@@ -41,14 +53,17 @@ impl<T: AsyncRead + Unpin> AsyncRead for Observing<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let task = callers::task(&this.observed);
+        let ours = this.task.is_met(&this.observed);
         let before = buffer.filled().len();
-        let read = Pin::new(&mut this.transport).poll_read(&mut waiting(cx, &task), buffer);
+        let read = Pin::new(&mut this.transport).poll_read(&mut this.task.context(cx), buffer);
+        if ours {
+            came(&this.observed, |ended| ended.read = read.is_pending());
+        }
         match &read {
-            Poll::Pending => this.observed.drained(),
+            Poll::Pending => {}
             Poll::Ready(Ok(())) => match buffer.filled().get(before..).unwrap_or_default() {
                 [] => this.observed.closed(),
-                bytes => this.observed.read(bytes, task.is_some()),
+                bytes => this.observed.read(bytes, ours),
             },
             Poll::Ready(Err(_)) => this.observed.closed(),
         }
@@ -63,11 +78,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Observing<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let task = callers::task(&this.observed);
-        let written = Pin::new(&mut this.transport).poll_write(&mut waiting(cx, &task), bytes);
+        let ours = this.task.is_met(&this.observed);
+        let written = Pin::new(&mut this.transport).poll_write(&mut this.task.context(cx), bytes);
         if let Poll::Ready(Ok(written)) = &written {
             let written = bytes.get(..*written).unwrap_or(bytes);
-            this.observed.wrote([written], task.is_some());
+            this.wrote([written], ours);
         }
         written
     }
@@ -78,8 +93,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Observing<T> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let task = callers::task(&this.observed);
-        let cx = &mut waiting(cx, &task);
+        let ours = this.task.is_met(&this.observed);
+        let cx = &mut this.task.context(cx);
         let written = Pin::new(&mut this.transport).poll_write_vectored(cx, slices);
         if let Poll::Ready(Ok(written)) = &written {
             let mut left = *written;
@@ -88,7 +103,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Observing<T> {
                 left -= bytes.len();
                 bytes
             });
-            this.observed.wrote(written, task.is_some());
+            this.wrote(written, ours);
         }
         written
     }
@@ -99,20 +114,17 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Observing<T> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let task = callers::task(&this.observed);
-        let flushed = Pin::new(&mut this.transport).poll_flush(&mut waiting(cx, &task));
-        this.observed.flushed(flushed.is_ready());
+        let ours = this.task.is_met(&this.observed);
+        let flushed = Pin::new(&mut this.transport).poll_flush(&mut this.task.context(cx));
+        if ours {
+            came(&this.observed, |ended| ended.written = flushed.is_ready());
+        }
         flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let task = callers::task(&this.observed);
-        Pin::new(&mut this.transport).poll_shutdown(&mut waiting(cx, &task))
+        this.task.is_met(&this.observed);
+        Pin::new(&mut this.transport).poll_shutdown(&mut this.task.context(cx))
     }
-}
-
-/// With the task's own waker, if the one at hand notes who wakes it.
-fn waiting<'a>(cx: &'a Context<'_>, task: &'a Option<Waker>) -> Context<'a> {
-    Context::from_waker(task.as_ref().unwrap_or(cx.waker()))
 }

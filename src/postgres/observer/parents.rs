@@ -80,13 +80,14 @@ impl Parents {
         }
     }
 
-    /// The connection was polled, after `waker` had woken it. The parent of the one request that
-    /// was written, if it is certain.
+    /// The connection was polled, after `waker` had woken it; `notes`: whoever wakes it is noted. The
+    /// parent of the one request that was written, if it is certain.
     pub(super) fn polled(
         &mut self,
         waker: Option<Context>,
         ended: Ended,
         wrapper: Wrapper,
+        notes: bool,
     ) -> Option<Context> {
         self.shared |= wrapper == Wrapper::Concurrent;
         let alone = self.taken == 1 && !self.was_under_way;
@@ -94,7 +95,11 @@ impl Parents {
         let certain = alone && undisturbed && ended.written;
         let seen = usize::from(waker.is_some() && self.quiet);
         match self.last.take() {
-            Some(last) => self.late = last == Kind::Farewell && self.taken > seen,
+            // Nobody is noted who sends through the wrapper.
+            Some(last) => {
+                let nobody_came = waker.is_none() && notes && wrapper != Wrapper::Busy;
+                self.late = nobody_came || last == Kind::Farewell && self.taken > seen;
+            }
             None => self.late &= seen == 0,
         }
         self.taken = 0;
@@ -135,7 +140,7 @@ mod tests {
             wrapper: Wrapper,
         ) -> Option<u32> {
             let waker = waker.map(|sender| Context::new().with_value(sender));
-            let parent = self.0.polled(waker, ended, wrapper)?;
+            let parent = self.0.polled(waker, ended, wrapper, true)?;
             parent.get::<u32>().copied()
         }
 
@@ -154,8 +159,6 @@ mod tests {
         let mut polls = Polls::new();
         assert_eq!(polls.query(Some(7)), Some(7));
         assert_eq!(polls.query(Some(8)), Some(8));
-        assert_eq!(polls.query(None), None);
-        assert_eq!(polls.query(Some(9)), Some(9));
     }
 
     #[test]
@@ -191,6 +194,14 @@ mod tests {
         polls.0.asked(Kind::Farewell);
         assert_eq!(polls.poll(None), None);
         assert_eq!(polls.poll(Some(7)), None, "here it is");
+        assert_eq!(polls.query(Some(8)), Some(8));
+
+        assert_eq!(
+            polls.query(None),
+            None,
+            "of somebody who did not wake it yet"
+        );
+        assert_eq!(polls.query(Some(7)), None, "perhaps the one before");
         assert_eq!(polls.query(Some(8)), Some(8));
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::ledger::Ledger;
 use crate::{
     opentelemetry::sql::{Description, describe, describe_simple},
-    postgres::recent::Recent,
+    postgres::{numbers::Numbers, recent::Recent},
 };
 
 /// A text that was sent to be run, now or later.
@@ -107,31 +107,35 @@ impl Texts {
     }
 }
 
-/// Names, among them the empty one, which is used most.
+/// Names, among them the empty one, which is used most, and the driver's, which are short.
 struct Names<V> {
     unnamed: Option<V>,
-    named: Recent<Box<[u8]>, V>,
+    short: Recent<u64, V, Numbers>,
+    long: Recent<Box<[u8]>, V>,
 }
 
 impl<V: Clone> Names<V> {
     fn insert(&mut self, name: &[u8], value: V) {
-        match name {
-            [] => self.unnamed = Some(value),
-            name => self.named.insert(name.into(), value),
+        match (name, short(name)) {
+            ([], _) => self.unnamed = Some(value),
+            (_, Some(short)) => self.short.insert(short, value),
+            _ => self.long.insert(name.into(), value),
         }
     }
 
     fn find(&mut self, name: &[u8]) -> Option<V> {
-        match name {
-            [] => self.unnamed.clone(),
-            name => self.named.find(name),
+        match (name, short(name)) {
+            ([], _) => self.unnamed.clone(),
+            (_, Some(short)) => self.short.find(&short),
+            _ => self.long.find(name),
         }
     }
 
     fn remove(&mut self, name: &[u8]) {
-        match name {
-            [] => self.unnamed = None,
-            name => self.named.remove(name),
+        match (name, short(name)) {
+            ([], _) => self.unnamed = None,
+            (_, Some(short)) => self.short.remove(&short),
+            _ => self.long.remove(name),
         }
     }
 }
@@ -140,14 +144,23 @@ impl<V> Default for Names<V> {
     fn default() -> Self {
         Names {
             unnamed: None,
-            named: Recent::default(),
+            short: Recent::default(),
+            long: Recent::default(),
         }
     }
 }
 
+/// A name that fits into a number. No byte of a name is 0.
+fn short(name: &[u8]) -> Option<u64> {
+    let append = |number: u64, byte: &u8| (number << 8) | u64::from(*byte);
+    (name.len() <= size_of::<u64>()).then(|| name.iter().fold(0, append))
+}
+
 /// 7 of `s7`: so the driver names its statements.
 fn number(name: &[u8]) -> Option<u64> {
-    str::from_utf8(name.strip_prefix(b"s")?).ok()?.parse().ok()
+    let digits = name.strip_prefix(b"s")?;
+    let is_number = digits.iter().all(u8::is_ascii_digit);
+    is_number.then(|| str::from_utf8(digits).ok()?.parse().ok())?
 }
 
 /// What is kept of a text, in bytes: [`describe`] looks at 16 KiB, and has to see that there is

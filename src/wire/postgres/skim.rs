@@ -52,6 +52,9 @@ impl Skimmer {
         mut show: impl FnMut(Skimmed<'_>),
     ) -> Result<(), Error> {
         loop {
+            if self.message.is_none() && self.known == 0 {
+                bytes = whole(bytes, &keep, &mut show)?;
+            }
             let Some(message) = self.message.as_mut() else {
                 match self.begin(&mut bytes, &keep)? {
                     Some(begun) => self.message = Some(begun),
@@ -117,7 +120,29 @@ impl Skimmer {
     }
 }
 
+/// Shows the messages that lie whole in the bytes at hand, as most do; the bytes behind them.
+#[inline]
+fn whole<'a>(
+    mut bytes: &'a [u8],
+    keep: &impl Fn(u8) -> Option<usize>,
+    show: &mut impl FnMut(Skimmed<'_>),
+) -> Result<&'a [u8], Error> {
+    while let Some((header, rest)) = bytes.split_first_chunk() {
+        let begun = Begun::of(*header, keep)?;
+        let Some((body, behind)) = rest.split_at_checked(begun.left) else {
+            break;
+        };
+        show(Skimmed {
+            tag: begun.tag,
+            body: body.get(..begun.keep).unwrap_or(body),
+        });
+        bytes = behind;
+    }
+    Ok(bytes)
+}
+
 impl Begun {
+    #[inline]
     fn of(
         [tag, length @ ..]: [u8; HEADER_LENGTH],
         keep: impl Fn(u8) -> Option<usize>,
