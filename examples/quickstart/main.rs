@@ -118,18 +118,16 @@ async fn run(options: &Options) -> Result<()> {
         println!("This Jaeger has no pages, only its API: cargo could not fetch them.");
     } else if let Some(pictures) = &options.screenshots {
         screenshots::take(query, &links, &seen, pictures).await?;
-        return match &options.page {
-            Some(page) => page::write(
-                page,
-                &page::Run {
-                    seen: &seen,
-                    pod_log: &cluster.log(&workload::REPORTING)?,
-                    authenticator_log: &authenticator.log(),
-                    pictures,
-                },
-            ),
-            None => Ok(()),
+        let run = page::Run {
+            seen: &seen,
+            pod_log: &cluster.log(&workload::REPORTING)?,
+            authenticator_log: &authenticator.log(),
+            pictures,
         };
+        return options
+            .pages
+            .iter()
+            .try_for_each(|page| page::write(page, &run));
     }
     let audit_log = authenticator.log_path();
     println!("logs        {}", audit_log.display());

@@ -41,9 +41,9 @@ pub(crate) struct Options {
     pub(crate) screenshots: Option<PathBuf>,
 
     /// With the pictures: writes the blocks of this page of the documentation from the same run, so
-    /// that what stands beside a picture is of what it shows.
-    #[arg(long, value_name = "FILE", requires = "screenshots")]
-    pub(crate) page: Option<PathBuf>,
+    /// that what stands beside a picture is of what it shows. May be given several times.
+    #[arg(long = "page", value_name = "FILE", requires = "screenshots")]
+    pub(crate) pages: Vec<PathBuf>,
 
     /// Installs Debian's package of PostgreSQL if there is no other way; asked for only as root.
     #[arg(long)]

@@ -1,4 +1,4 @@
-//! `--page`: what a page of the documentation shows of this run, beside its pictures.
+//! `--page`: what pages of the documentation show of this run, beside its pictures.
 //!
 //! A block stands between `<!-- name -->` and `<!-- /name -->`.
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    report::{DENIED, SLOW, Seen},
+    report::{self, DENIED, SLOW, Seen},
     screenshots::PICTURES,
 };
 
@@ -24,31 +24,36 @@ pub(crate) struct Run<'a> {
     pub(crate) pictures: &'a Path,
 }
 
-/// Writes each block of the page anew.
+/// Writes each block anew that the page has.
 pub(crate) fn write(page: &Path, run: &Run<'_>) -> Result<()> {
     let failed = |error| Error::Failed(format!("{}: {error}", page.display()));
-    let mut text = std::fs::read_to_string(page).map_err(failed)?;
+    let before = std::fs::read_to_string(page).map_err(failed)?;
+    let mut text = before.clone();
     for (name, block) in [
+        (
+            "table",
+            format!("```text\n{}```\n", report::table(run.seen)),
+        ),
         ("slow-line", run.slow_line()?),
         ("audit-lines", run.audit_lines()?),
         ("denied-line", run.denied_line()?),
         ("pictures", run.digests()?),
     ] {
-        text = replaced(&text, name, &block)?;
+        text = replaced(&text, name, &block).unwrap_or(text);
+    }
+    if text == before {
+        return Err(Error::Failed(format!("{} has no block", page.display())));
     }
     std::fs::write(page, text).map_err(failed)?;
     println!("{}", page.display());
     Ok(())
 }
 
-fn replaced(page: &str, name: &str, block: &str) -> Result<String> {
+fn replaced(page: &str, name: &str, block: &str) -> Option<String> {
     let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
-    let parts = page.split_once(&begin).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(&end)?;
-        Some((before, after))
-    });
-    let (before, after) = parts.ok_or_else(|| Error::Failed(format!("the page has no {name}")))?;
-    Ok(format!("{before}{begin}{block}{end}{after}"))
+    let (before, rest) = page.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}{block}{end}{after}"))
 }
 
 impl Run<'_> {

@@ -1,4 +1,5 @@
-//! What docs/incident.md shows is of one run: who follows an id from a picture to a log finds it.
+//! What README.md and docs/incident.md show is of one run: who follows an id from a picture to a log
+//! finds it.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -26,6 +27,14 @@ fn each_incident_is_of_one_request() {
     let denied = requests(denied, &[" request_id="]);
     assert_eq!((slow.len(), denied.len()), (1, 1), "{slow:?} {denied:?}");
     assert_ne!(slow, denied);
+    let readme = include_str!("../../README.md");
+    for (pod, requests) in [("reporting", slow), ("intruder", denied)] {
+        let rows = readme.lines().filter(|line| line.starts_with(pod));
+        let shown: BTreeSet<_> = rows
+            .map(|row| request(row.rsplit(' ').next().unwrap()))
+            .collect();
+        assert_eq!(shown, requests, "{pod}");
+    }
 }
 
 /// What follows each of these words, each of which is there.
