@@ -43,7 +43,13 @@ pub(crate) const MAX_STREAMS: u32 = 256;
 /// How long to wait after the system refused to hand over a connection: it is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What all listeners of one Authenticator share.
+/// Connections to the HTTP endpoint: probes, and who reads metrics.
+const OPERATORS: usize = 256;
+
+/// The same from one address (for IPv6: one /64).
+const OPERATORS_PER_ADDRESS: usize = 32;
+
+/// What the listeners of one Authenticator have in common.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
     tls: Option<LiveTls>,
@@ -81,10 +87,21 @@ impl Acceptor {
         }
     }
 
-    /// The same for one endpoint, with the protocols that it offers in TLS.
-    pub(crate) fn speaking(&self, protocols: &'static [&'static [u8]]) -> Self {
+    /// The same for gRPC alone.
+    pub(crate) fn for_applications(&self) -> Self {
         Acceptor {
-            protocols,
+            protocols: &[b"h2"],
+            ..self.clone()
+        }
+    }
+
+    /// The same for HTTP, with bounds of its own: a crowd of strangers at the other endpoint would
+    /// else keep probes out, and with them take every replica from those who have a session.
+    pub(crate) fn for_operators(&self) -> Self {
+        Acceptor {
+            protocols: &[b"h2", b"http/1.1"],
+            connections: Gate::new(OPERATORS, OPERATORS_PER_ADDRESS),
+            strangers: Gate::new(OPERATORS, OPERATORS_PER_ADDRESS),
             ..self.clone()
         }
     }

@@ -291,7 +291,7 @@ impl AuthenticatorBuilder {
         let grpc_addr = local(&grpc)?;
         let http_addr = http.as_ref().map(local).transpose()?;
         let grpc = serve_grpc(
-            acceptor.speaking(&[b"h2"]),
+            acceptor.for_applications(),
             grpc,
             service,
             v1,
@@ -299,7 +299,7 @@ impl AuthenticatorBuilder {
         );
         let mut servers = vec![grpc.await];
         if let Some(listener) = http {
-            let acceptor = acceptor.speaking(&[b"h2", b"http/1.1"]);
+            let acceptor = acceptor.for_operators();
             servers.push(serve_http(acceptor, listener, metrics, readiness));
         }
         until_started.disarm();

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -14,8 +14,8 @@ use approzium::{
         aws::{CheckedProof, Verifier},
     },
 };
-use futures_util::future::join_all;
-use tokio::sync::Notify;
+use futures_util::future::{join_all, try_join_all};
+use tokio::{io::AsyncReadExt, net::TcpStream, sync::Notify, time::timeout};
 use tonic::{
     Code,
     metadata::{MetadataMap, MetadataValue},
@@ -28,7 +28,7 @@ use crate::authenticator::{
         Client, Refusal, both, challenge, channel, channel_from, request_id, sign, start,
         v2::{self, HandshakeStart, authenticate_request::Message as Request},
     },
-    process::{record, until},
+    process::{https, record, until},
 };
 
 const MEGABYTE: usize = 1 << 20;
@@ -276,6 +276,48 @@ async fn connections_are_few_for_one_address_whoever_is_behind_it() {
     assert!(third().await.is_err());
     drop(first);
     until("a place", async || third().await.ok()).await;
+}
+
+/// Who keeps applications waiting must not make every replica look as if it could not serve.
+#[tokio::test]
+async fn a_crowd_at_one_port_takes_no_place_of_the_other() {
+    const OPERATORS_PER_ADDRESS: usize = 32;
+    let sts = dev_sts().await;
+    let mut limits = Limits::default();
+    limits.unauthenticated = 2;
+    let house = House::start_with(sts.verifier(), "", |builder, _| builder.limits(limits)).await;
+    let (grpc, http) = (
+        house.running.grpc_addr(),
+        house.running.http_addr().unwrap(),
+    );
+    let known = house.client().await;
+    known.session(&dev_signer(&sts, "checkout").await).await;
+
+    let idle = async |address, number| {
+        let all = (0..number).map(|_| TcpStream::connect(address));
+        try_join_all(all).await.unwrap()
+    };
+    let crowd = idle(grpc, 2).await;
+    assert!(is_let_go(grpc).await);
+    let url = format!("https://{http}/v1/ready");
+    let probe = https(house.authority.pem().as_bytes());
+    assert_eq!(probe.get(&url).send().await.unwrap().status(), 200);
+
+    // It has a bound all the same, which is nobody else's either.
+    drop((crowd, probe));
+    let _crowd = idle(http, OPERATORS_PER_ADDRESS).await;
+    assert!(is_let_go(http).await);
+    until("a place", async || {
+        channel(&house.address(), house.tls()).await.ok()
+    })
+    .await;
+}
+
+/// Whether whoever comes now gets no place.
+async fn is_let_go(address: SocketAddr) -> bool {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let end = timeout(Duration::from_secs(5), stream.read(&mut [0])).await;
+    matches!(end, Ok(Ok(0) | Err(_)))
 }
 
 /// Strangers may ask for it.
