@@ -99,21 +99,25 @@ async fn production(config: &Config) -> Result<AuthenticatorBuilder> {
 }
 
 /// The audit lines' own stream, opened anew on SIGHUP.
+///
+/// Where there is none, SIGHUP is heard as well: unheard, it would end the process, and it is what
+/// many send to whatever has a new certificate.
 fn audit_log(config: &Config) -> Result<Option<AuditLog>> {
-    let Some(path) = &config.audit_log_path else {
-        return Ok(None);
-    };
-    let log = AuditLog::open(path)?;
+    let path = config.audit_log_path.as_ref();
+    let log = path.map(AuditLog::open).transpose()?;
     let mut hangup = listen(SignalKind::hangup())?;
     let reopened = log.clone();
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            if let Err(error) = reopened.reopen() {
+            ::tracing::info!("SIGHUP: what is read again is so by itself, when its file changes");
+            if let Some(log) = &reopened
+                && let Err(error) = log.reopen()
+            {
                 ::tracing::error!(%error, "the audit log stays where it was");
             }
         }
     });
-    Ok(Some(log))
+    Ok(log)
 }
 
 fn verifier(config: &Config) -> StsVerifierBuilder {

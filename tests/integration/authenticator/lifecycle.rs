@@ -41,6 +41,20 @@ async fn logins_under_way_end_well_after_sigterm() {
     assert!(channel(address, tls(&dev.authority())).await.is_err());
 }
 
+/// There is no audit log of its own that it could open anew.
+#[tokio::test]
+async fn a_hangup_ends_nothing() {
+    let mut dev = Dev::start(&record("app", "")).await;
+    dev.process.hang_up();
+    let heard = |line: &Value| {
+        let message = line["message"].as_str();
+        message.is_some_and(|message| message.starts_with("SIGHUP"))
+    };
+    dev.process.line("SIGHUP", heard).await;
+    assert_eq!(dev.get("/v1/ready").await.0, 200);
+    assert!(!dev.process.has_ended());
+}
+
 #[tokio::test]
 async fn draining_has_an_end() {
     let mut dev = Dev::start_with(&record("app", ""), &["--drain-timeout=100ms"]).await;
