@@ -8,7 +8,7 @@ use std::{
 use super::{
     limits::OncePer,
     metrics::{Ending, Metrics},
-    secrets::{Admission, Freshness, Record, RecordKey, Secrets, Unavailable},
+    secrets::{Admission, Freshness, Record, RecordKey, Secrets, Sign, Unavailable},
 };
 use crate::identity::VerifiedIdentity;
 
@@ -75,15 +75,24 @@ impl Authorizer {
         decide(&records.map_err(Refused::Unavailable)?, identity)
     }
 
-    /// As [`authorize`](Self::authorize), from a record that is read again now; `None` if this
-    /// record was read again a moment ago; then what is kept of it is doubted.
+    /// As [`authorize`](Self::authorize), from a record that is read again now for a sign against
+    /// `record`; `None` if it was read again a moment ago, or already for a database's refusal of
+    /// this very version.
     pub(crate) async fn reread(
         &self,
         identity: &VerifiedIdentity,
-        key: &RecordKey,
+        record: &Arc<Record>,
+        sign: Sign,
     ) -> Option<Result<Arc<Record>, Refused>> {
-        if !self.rereads.allow(key.clone(), Instant::now()) {
-            self.secrets.doubt(key);
+        let key = &record.key;
+        let allow = || self.rereads.allow(key.clone(), Instant::now());
+        let is_reread = match sign {
+            // Clients can make up salts: what comes too soon is no sign.
+            Sign::UnseenSalt => allow() && self.secrets.suspect(record, sign),
+            // A version is refused once: what comes too soon still counts against it.
+            Sign::Refused => self.secrets.suspect(record, sign) && allow(),
+        };
+        if !is_reread {
             return None;
         }
         ::tracing::info!(dbhost = ?key.host(), dbuser = ?key.user(), "reading a record again");

@@ -5,15 +5,16 @@
 //! good for nobody but those who waited for it. However many want one place, one question is under
 //! way.
 //!
-//! A sign of rotation withdraws the answer at once: nobody is given it again unless the secrets
-//! manager still says so when asked after the sign. While it cannot be asked, nobody is let in. A
-//! sign that comes too soon after another shortens the answer's life instead.
+//! A sign of rotation is one against a version of a record: nobody is given that version again
+//! unless the secrets manager still has it when asked after the sign. See [`signs`].
+
+mod signs;
 
 use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -25,7 +26,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Freshness, Record, RecordKey, Secrets, Trouble, Unavailable, place::Place};
+use self::signs::{Signs, Standing};
+use super::{Freshness, Record, RecordKey, Secrets, Sign, Trouble, Unavailable, place::Place};
 
 /// A secrets manager, asked over a network.
 #[tonic::async_trait]
@@ -74,8 +76,6 @@ impl Default for Lifetimes {
     }
 }
 
-/// How long an answer is good that was doubted.
-const DOUBTED: Duration = Duration::from_secs(5);
 /// How long a secrets manager is taken for ready, or not, without asking it again.
 const READINESS: Duration = Duration::from_secs(1);
 /// Anybody with an identity can name hosts: what they fill is bounded, and what they ask.
@@ -99,14 +99,17 @@ struct Slot {
     /// these which answers are to a question that was begun, or to one that was open, after that.
     begun: AtomicU64,
     answered: AtomicU64,
-    answer: ArcSwapOption<Answer>,
+    /// To the last question, be it that there is none.
+    last: ArcSwapOption<Answer>,
+    /// The last one with records: a failure does not take it from those who may still have it.
+    good: ArcSwapOption<Answer>,
+    signs: Signs,
 }
 
 struct Answer {
     question: u64,
     asked: Instant,
     records: Result<Vec<Arc<Record>>, Unavailable>,
-    doubted: AtomicBool,
 }
 
 impl<S: Source> Cached<S> {
@@ -123,30 +126,54 @@ impl<S: Source> Cached<S> {
         }
     }
 
-    async fn answer(&self, place: &Place, freshness: Freshness) -> Arc<Answer> {
+    async fn answer(
+        &self,
+        key: &RecordKey,
+        place: &Place,
+        freshness: Freshness,
+    ) -> Result<Arc<Answer>, Unavailable> {
         let slot = self
             .slots
             .get_with_by_ref(place, async { Arc::default() })
             .await;
         let begun = slot.begun.load(Ordering::Acquire);
         let answered = slot.answered.load(Ordering::Acquire);
-        if let Some(answer) = slot.answer.load_full() {
-            if freshness == Freshness::Usual && answer.is_good(self.lifetimes.ttl) {
-                return answer;
-            }
-            if freshness == Freshness::Reread && answer.question <= begun {
-                slot.answer.store(None);
-            }
+        let usual = freshness == Freshness::Usual;
+        if usual
+            && let Some(good) = slot.good(self.lifetimes.ttl)
+            && slot.signs.standing(key, &good) == Standing::Good
+        {
+            return Ok(good);
         }
         let _asking = slot.asking.lock().await;
         // Somebody else may have asked meanwhile.
-        let shared = slot.answer.load_full().filter(|answer| match freshness {
-            Freshness::Usual => answer.question > answered || answer.is_good(self.lifetimes.ttl),
-            Freshness::Reread => answer.question > begun,
-        });
-        if let Some(answer) = shared {
-            return answer;
+        let since = if usual { answered } else { begun };
+        let last = slot.last.load_full();
+        let shared = last.filter(|last| last.question > since);
+        let mut reread = (!usual).then_some(key);
+        if let Some(shared) = shared.or_else(|| slot.good(self.lifetimes.ttl).filter(|_| usual)) {
+            match slot.signs.standing(key, &shared) {
+                Standing::Good => return Ok(shared),
+                Standing::AskAgain => reread = Some(key),
+                Standing::Withheld => {
+                    return Err(Unavailable::new(
+                        Trouble::Throttled,
+                        "the database refused this password, and the record was read again a \
+                         moment ago",
+                    ));
+                }
+            }
         }
+        let answer = self.ask(&slot, place, reread).await;
+        if slot.signs.standing(key, &answer) == Standing::Good {
+            return Ok(answer);
+        }
+        // There was a sign against it while it was on its way.
+        Ok(self.ask(&slot, place, Some(key)).await)
+    }
+
+    /// To be called by who holds `asking`.
+    async fn ask(&self, slot: &Slot, place: &Place, reread: Option<&RecordKey>) -> Arc<Answer> {
         let question = slot.begun.fetch_add(1, Ordering::AcqRel) + 1;
         let asked = Instant::now();
         let records = self.within_time(self.source.fetch(place)).await;
@@ -154,9 +181,12 @@ impl<S: Source> Cached<S> {
             question,
             asked,
             records,
-            doubted: AtomicBool::new(false),
         });
-        slot.answer.store(Some(answer.clone()));
+        slot.signs.settle(&answer, reread);
+        if answer.records.is_ok() {
+            slot.good.store(Some(answer.clone()));
+        }
+        slot.last.store(Some(answer.clone()));
         slot.answered.store(question, Ordering::Release);
         answer
     }
@@ -192,7 +222,7 @@ impl<S: Source> Secrets for Cached<S> {
         let Some(place) = Place::of(key) else {
             return Ok(Vec::new());
         };
-        let answer = self.answer(&place, freshness).await;
+        let answer = self.answer(key, &place, freshness).await?;
         let records = answer.records.as_ref().map_err(Clone::clone)?;
         Ok(records
             .iter()
@@ -201,15 +231,18 @@ impl<S: Source> Secrets for Cached<S> {
             .collect())
     }
 
-    fn doubt(&self, key: &RecordKey) {
-        let Some(place) = Place::of(key) else { return };
+    fn suspect(&self, record: &Arc<Record>, sign: Sign) -> bool {
+        let Some(place) = Place::of(&record.key) else {
+            return false;
+        };
         let cache = self.slots.clone();
         // Moka's look-ups are futures; this one is ready at once.
-        if let Some(slot) = futures_util::FutureExt::now_or_never(cache.get(&place)).flatten()
-            && let Some(answer) = slot.answer.load_full()
-        {
-            answer.doubted.store(true, Ordering::Relaxed);
-        }
+        let slot = futures_util::FutureExt::now_or_never(cache.get(&place)).flatten();
+        let Some(slot) = slot else { return true };
+        let begun = slot.begun.load(Ordering::Acquire);
+        let is_first = slot.signs.note(record, sign, begun);
+        let kept = slot.good(self.lifetimes.ttl);
+        is_first && kept.is_none_or(|kept| kept.has(record))
     }
 
     async fn ready(&self) -> Result<(), Unavailable> {
@@ -226,14 +259,10 @@ impl<S: Source> Secrets for Cached<S> {
     }
 }
 
-impl Answer {
-    fn is_good(&self, ttl: Duration) -> bool {
-        let ttl = if self.doubted.load(Ordering::Relaxed) {
-            ttl.min(DOUBTED)
-        } else {
-            ttl
-        };
-        self.records.is_ok() && self.asked.elapsed() < ttl
+impl Slot {
+    fn good(&self, ttl: Duration) -> Option<Arc<Answer>> {
+        let good = self.good.load_full();
+        good.filter(|answer| answer.asked.elapsed() < ttl)
     }
 }
 

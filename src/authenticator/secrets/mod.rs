@@ -52,6 +52,15 @@ pub(crate) enum Freshness {
     Reread,
 }
 
+/// What looks like a rotation. All of them are clients' word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sign {
+    /// The database asks for another salt than before.
+    UnseenSalt,
+    /// The database refused the password.
+    Refused,
+}
+
 /// A source of records.
 #[tonic::async_trait]
 pub(crate) trait Secrets: Send + Sync + 'static {
@@ -62,9 +71,12 @@ pub(crate) trait Secrets: Send + Sync + 'static {
         freshness: Freshness,
     ) -> Result<Vec<Arc<Record>>, Unavailable>;
 
-    /// A sign of rotation came so soon after another that the record is not read again for it.
-    /// What is kept of it is then not kept as long as usual.
-    fn doubt(&self, _: &RecordKey) {}
+    /// There is a sign against this version of a record: it is not given again unless the source,
+    /// asked after this, still has it. `false` if the record need not be read again for it, since
+    /// that is known of this version already.
+    fn suspect(&self, _: &Arc<Record>, _: Sign) -> bool {
+        true
+    }
 
     /// Whether records can be had now.
     async fn ready(&self) -> Result<(), Unavailable>;

@@ -18,7 +18,7 @@ use crate::{
         audit::{Decision, Reason},
         keys::Held,
         metrics::{Ending, Phase},
-        secrets::{Method, Record},
+        secrets::{Method, Record, Sign},
         target::{Target, attribution},
         token::Session,
     },
@@ -280,8 +280,9 @@ impl HandshakeCall {
     /// The record's password is not the database's: somebody rotated it, perhaps.
     async fn read_again(&self, answered: &Answered) {
         let identity = &answered.session.identity;
-        let key = &answered.record.key;
-        if let Some(Err(refused)) = self.shared.authorizer.reread(identity, key).await {
+        let authorizer = &self.shared.authorizer;
+        let reread = authorizer.reread(identity, &answered.record, Sign::Refused);
+        if let Some(Err(refused)) = reread.await {
             ::tracing::warn!(?refused, "reading a record again failed");
         }
     }

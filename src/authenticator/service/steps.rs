@@ -7,7 +7,7 @@ use crate::{
     authenticator::{
         audit::Reason,
         keys::Held,
-        secrets::{Method, Record, RecordKey},
+        secrets::{Method, Record, RecordKey, Sign},
     },
     identity::{Principal, VerifiedIdentity},
     opentelemetry::server::ServerSpan,
@@ -76,7 +76,10 @@ impl Shared {
     ) -> Result<(Arc<Record>, Held), Refusal> {
         let mut record = self.authorizer.still(identity, &chosen_by.key).await?;
         if self.keys.looks_rotated(&record, salt, iterations).await
-            && let Some(reread) = self.authorizer.reread(identity, &record.key).await
+            && let Some(reread) = self
+                .authorizer
+                .reread(identity, &record, Sign::UnseenSalt)
+                .await
         {
             record = reread?;
         }

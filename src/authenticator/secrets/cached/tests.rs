@@ -3,7 +3,7 @@ use std::sync::{Mutex, atomic::AtomicUsize};
 use futures_util::future::join_all;
 use tokio::time::{advance, sleep};
 
-use super::*;
+use super::{signs::REREAD_INTERVAL, *};
 use crate::authenticator::secrets::records;
 
 const TTL: Duration = Duration::from_secs(60);
@@ -61,18 +61,25 @@ impl Source for Scripted {
         let Some(password) = says.map_err(|trouble| Unavailable::new(trouble, "as told"))? else {
             return Ok(Vec::new());
         };
-        let yaml = format!(
-            "- {{dbhost: {}, dbport: {}, dbuser: app, password: {password}, iam_arn: \
-             'arn:aws:iam::123456789012:role/checkout'}}",
-            place.host(),
-            place.port()
-        );
-        Ok(records(yaml.as_bytes()).unwrap())
+        Ok(document(place.host(), place.port(), password))
     }
 
     async fn ready(&self) -> Result<(), Unavailable> {
         self.fetch(&Place::of(&key("db")).unwrap()).await.map(drop)
     }
+}
+
+fn document(host: &str, port: u16, password: &str) -> Vec<Arc<Record>> {
+    let yaml = format!(
+        "- {{dbhost: {host}, dbport: {port}, dbuser: app, password: {password}, iam_arn: \
+         'arn:aws:iam::123456789012:role/checkout'}}"
+    );
+    records(yaml.as_bytes()).unwrap()
+}
+
+/// The record of `db` with this password.
+fn version(password: &str) -> Arc<Record> {
+    document("db", 5432, password).remove(0)
 }
 
 fn key(host: &str) -> RecordKey {
@@ -197,24 +204,110 @@ async fn trouble_is_not_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sign_of_rotation_withdraws_the_answer_until_the_manager_was_asked() {
+async fn a_version_that_was_refused_is_withdrawn_until_the_manager_was_asked() {
     let manager = Scripted::saying("one");
     let cached = manager.cached();
     assert_eq!(usual(&cached).await, is("one"));
+    let one = version("one");
+    assert!(cached.suspect(&one, Sign::Refused));
     manager.says(Err(Trouble::Unreachable));
     assert_eq!(reread(&cached).await, Err(Trouble::Unreachable));
     assert_eq!(usual(&cached).await, Err(Trouble::Unreachable));
+    // Other users of that database are not concerned.
+    let other = RecordKey::new("db", 5432, "other");
+    assert!(cached.records(&other, Freshness::Usual).await.is_ok());
 
     manager.says(Ok(Some("one")));
     assert_eq!(usual(&cached).await, is("one"), "unchanged in the manager");
     manager.says(Ok(Some("two")));
     manager.takes(Duration::from_secs(1));
+    assert!(cached.suspect(&one, Sign::UnseenSalt));
     // Who comes while it is read again is not given what it was read again for.
     let (again, meanwhile) = tokio::join!(reread(&cached), async {
         tokio::task::yield_now().await;
         usual(&cached).await
     });
     assert_eq!((again, meanwhile), (is("two"), is("two")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_is_read_again_for_its_first_refusal_alone() {
+    let manager = Scripted::saying("one");
+    let cached = manager.cached();
+    assert_eq!(usual(&cached).await, is("one"));
+    let (one, two) = (version("one"), version("two"));
+    assert!(cached.suspect(&one, Sign::Refused));
+    assert_eq!(reread(&cached).await, is("one"));
+    for _ in 0..5 {
+        advance(REREAD_INTERVAL).await;
+        assert!(!cached.suspect(&one, Sign::Refused), "it was unchanged");
+        assert_eq!(usual(&cached).await, is("one"));
+    }
+    assert_eq!(manager.asked(), 2);
+
+    advance(TTL).await;
+    manager.says(Ok(Some("two")));
+    assert_eq!(usual(&cached).await, is("two"));
+    // Word of an old version comes late, and is none against the new one.
+    assert!(!cached.suspect(&one, Sign::Refused));
+    assert_eq!(usual(&cached).await, is("two"));
+    assert_eq!(manager.asked(), 3);
+    assert!(cached.suspect(&two, Sign::Refused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_is_refused_soon_after_another_is_given_to_nobody() {
+    let manager = Scripted::saying("one");
+    let cached = manager.cached();
+    assert_eq!(usual(&cached).await, is("one"));
+    assert!(cached.suspect(&version("one"), Sign::Refused));
+    manager.says(Ok(Some("two")));
+    assert_eq!(reread(&cached).await, is("two"));
+    assert!(cached.suspect(&version("two"), Sign::Refused));
+    manager.says(Ok(Some("three")));
+    advance(REREAD_INTERVAL - Duration::from_millis(1)).await;
+    assert_eq!(usual(&cached).await, Err(Trouble::Throttled));
+    assert_eq!(manager.asked(), 2);
+    advance(Duration::from_millis(1)).await;
+    assert_eq!(usual(&cached).await, is("three"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_salt_keeps_nobody_out_while_the_manager_does_not_answer() {
+    let manager = Scripted::saying("one");
+    let cached = manager.cached();
+    assert_eq!(usual(&cached).await, is("one"));
+    manager.says(Err(Trouble::Unreachable));
+    assert!(cached.suspect(&version("one"), Sign::UnseenSalt));
+    assert_eq!(reread(&cached).await, Err(Trouble::Unreachable));
+    assert_eq!(usual(&cached).await, is("one"));
+}
+
+/// The question was asked before the sign: its answer is as old as what was refused.
+#[tokio::test(start_paused = true)]
+async fn a_version_that_was_refused_meanwhile_is_not_the_answer() {
+    let manager = Scripted::saying("one");
+    let cached = manager.cached();
+    assert_eq!(usual(&cached).await, is("one"));
+    advance(TTL).await;
+    manager.takes(Duration::from_secs(1));
+    let (asking, sign, meanwhile) = tokio::join!(
+        usual(&cached),
+        async {
+            sleep(Duration::from_millis(500)).await;
+            manager.says(Ok(Some("two")));
+            let is_first = cached.suspect(&version("one"), Sign::Refused);
+            (is_first, reread(&cached).await)
+        },
+        async {
+            sleep(Duration::from_millis(1_100)).await;
+            usual(&cached).await
+        },
+    );
+    assert_eq!(asking, is("two"));
+    assert_eq!(sign, (true, is("two")));
+    assert_eq!(meanwhile, is("two"));
+    assert_eq!(manager.asked(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,22 +329,6 @@ async fn a_question_that_was_asked_before_the_sign_does_not_answer_it() {
     );
     assert_eq!(before, is("one"));
     assert_eq!((after, shared), (is("two"), is("two")));
-    assert_eq!(manager.asked(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_answer_that_is_doubted_is_good_for_five_seconds() {
-    let manager = Scripted::saying("one");
-    let cached = manager.cached();
-    assert_eq!(usual(&cached).await, is("one"));
-    manager.says(Ok(Some("two")));
-    cached.doubt(&key("db"));
-    advance(Duration::from_millis(4_999)).await;
-    assert_eq!(usual(&cached).await, is("one"));
-    advance(Duration::from_millis(1)).await;
-    assert_eq!(usual(&cached).await, is("two"));
-    advance(DOUBTED).await;
-    assert_eq!(usual(&cached).await, is("two"));
     assert_eq!(manager.asked(), 2);
 }
 
