@@ -16,7 +16,8 @@ use crate::identity::VerifiedIdentity;
 /// are in clients' hands.
 const REREAD_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Why nobody is let in. For the audit log; callers cannot tell the first three apart.
+/// Why nobody is let in. For the audit log; callers cannot tell the first three apart, and neither
+/// from them what is no record.
 #[derive(Clone, Debug)]
 pub(crate) enum Refused {
     NoRecord,

@@ -7,7 +7,7 @@ use tonic::Code;
 use crate::{
     authenticator::{
         client::{Client, request_id, start, v2},
-        process::PASSWORD,
+        process::{PASSWORD, until},
     },
     rejections::{House, Log, dev_signer, dev_sts},
 };
@@ -74,11 +74,18 @@ impl Service {
             Ok(other) => panic!("{other:?}"),
             Err(status) => status,
         };
-        let decision = match status.code() {
-            Code::Unavailable | Code::Internal => "failed",
-            _ => "denied",
-        };
-        let reason = self.log.reason(&request_id(&status), decision).await;
+        let id = request_id(&status);
+        let line = until("an audit line", async || {
+            let mut lines = self
+                .log
+                .lines(|line| line["target"] == "approzium::audit" && line["request_id"] == id);
+            lines.pop()
+        })
+        .await;
+        let reason = line["reason"].as_str().unwrap().to_owned();
+        let of_ours = reason.starts_with("secrets_");
+        let decision = if of_ours { "failed" } else { "denied" };
+        assert_eq!(line["decision"], decision, "{reason}");
         Login::Refused(status.code(), reason)
     }
 }

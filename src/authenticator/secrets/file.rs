@@ -75,9 +75,8 @@ impl LocalSecrets {
     }
 
     fn load(path: PathBuf, permissions: Permissions) -> Result<Self> {
-        let loaded = Loaded::read(&path, permissions).map_err(|problem| {
-            Error::configuration(format!("local_secrets_path: {}: {problem}", path.display()))
-        })?;
+        let loaded = Loaded::read(&path, permissions)
+            .map_err(|problem| Error::configuration(format!("local_secrets_path: {problem}")))?;
         Ok(LocalSecrets {
             path,
             permissions,
@@ -112,8 +111,7 @@ impl LocalSecrets {
         let (path, permissions) = (self.path.clone(), self.permissions);
         let loaded = tokio::task::spawn_blocking(move || Loaded::read(&path, permissions))
             .await
-            .map_err(|error| self.unavailable(error))?
-            .map_err(|problem| self.unavailable(problem))?;
+            .map_err(|error| self.unavailable(error))??;
         ::tracing::debug!(records = loaded.records.len(), "local secrets read");
         let loaded = Arc::new(loaded);
         self.loaded.store(loaded.clone());
@@ -121,11 +119,12 @@ impl LocalSecrets {
     }
 
     fn unavailable(&self, problem: impl fmt::Display) -> Unavailable {
-        Unavailable::new(
-            Trouble::Unreachable,
-            format!("{}: {problem}", self.path.display()),
-        )
+        unavailable(Trouble::Unreachable, &self.path, problem)
     }
+}
+
+fn unavailable(trouble: Trouble, path: &Path, problem: impl fmt::Display) -> Unavailable {
+    Unavailable::new(trouble, format!("{}: {problem}", path.display()))
 }
 
 #[tonic::async_trait]
@@ -157,13 +156,16 @@ impl Secrets for LocalSecrets {
 }
 
 impl Loaded {
-    fn read(path: &Path, permissions: Permissions) -> Result<Self, String> {
+    fn read(path: &Path, permissions: Permissions) -> Result<Self, Unavailable> {
         let begun = Instant::now();
-        let (metadata, yaml) = contents(path, MAX_FILE_SIZE, permissions)?;
+        let (metadata, yaml) = contents(path, MAX_FILE_SIZE, permissions)
+            .map_err(|problem| unavailable(Trouble::Unreachable, path, problem))?;
+        let records =
+            records(&yaml).map_err(|problem| unavailable(Trouble::Malformed, path, problem))?;
         Ok(Loaded {
             begun,
             stamp: Stamp::of(&metadata),
-            records: records(&yaml)?,
+            records,
         })
     }
 }

@@ -18,6 +18,7 @@ use crate::{
         keys::NoKeys,
         metrics::Ending,
         replay::ReplayStoreUnavailable,
+        secrets::Trouble,
         target::InvalidTarget,
         token::InvalidToken,
     },
@@ -206,6 +207,14 @@ impl From<Refused> for Refusal {
             Refused::NoRecord => denied(Reason::NoRecord),
             Refused::NotOnRecord => denied(Reason::NotOnRecord),
             Refused::OtherUserId => denied(Reason::OtherUserId),
+            // Whoever is on it cannot be read, and who is not must not learn that it exists.
+            Refused::Unavailable(unavailable) if unavailable.trouble == Trouble::Malformed => {
+                Refusal {
+                    decision: Decision::Failed,
+                    ..denied(unavailable.trouble.into())
+                }
+                .with_detail(unavailable.to_string())
+            }
             Refused::Unavailable(unavailable) => {
                 let (code, text) = if unavailable.trouble.is_retryable() {
                     (Code::Unavailable, "records cannot be read now")
@@ -254,7 +263,7 @@ impl From<scram::Error> for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authenticator::secrets::{Trouble, Unavailable};
+    use crate::authenticator::secrets::Unavailable;
 
     fn told(refusal: &Refusal) -> (Code, String, String) {
         let status = refusal.status("7f");
@@ -263,11 +272,13 @@ mod tests {
     }
 
     #[test]
-    fn absent_and_forbidden_records_look_alike() {
+    fn absent_forbidden_and_malformed_records_look_alike() {
+        let malformed = Unavailable::new(Trouble::Malformed, "/etc/secrets");
         let all = [
             Refused::NoRecord,
             Refused::NotOnRecord,
             Refused::OtherUserId,
+            Refused::Unavailable(malformed),
         ]
         .map(|refused| told(&refused.into()));
         assert_eq!(all[0].0, Code::PermissionDenied);
@@ -311,7 +322,11 @@ mod tests {
             (Trouble::Slow, Code::Unavailable, "secrets_slow"),
             (Trouble::Throttled, Code::Unavailable, "secrets_throttled"),
             (Trouble::Refused, Code::Internal, "secrets_refused"),
-            (Trouble::Malformed, Code::Internal, "secrets_malformed"),
+            (
+                Trouble::Malformed,
+                Code::PermissionDenied,
+                "secrets_malformed",
+            ),
         ] {
             let unavailable = Unavailable::new(trouble, "/etc/secrets");
             let secrets = Refusal::from(Refused::Unavailable(unavailable));

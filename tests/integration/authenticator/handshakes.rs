@@ -127,9 +127,9 @@ async fn striking_a_principal_off_the_record_revokes_at_once() {
     // While the file is broken nobody is let in, and its content is not shown.
     write_private(&dev.records(), &format!("- {{password: {PASSWORD}"));
     let status = client.start(start(&token, "app")).await.refusal().await;
-    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(status.code(), Code::PermissionDenied);
     let reason = dev.reason(&request_id(&status), "failed").await;
-    assert_eq!(reason, "secrets_unavailable");
+    assert_eq!(reason, "secrets_malformed");
 }
 
 #[tokio::test]

@@ -132,10 +132,10 @@ async fn records_are_looked_up_for_nobody_who_is_not_verified() {
     assert_eq!(house.metric(attempts).await, 0.0);
 
     let status = client.start(start(&token, "app")).await.refusal().await;
-    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(status.code(), Code::PermissionDenied);
     assert!(!status.message().contains("secrets.yaml"), "{status}");
     let reason = log.reason(&request_id(&status), "failed").await;
-    assert_eq!(reason, "secrets_unavailable");
+    assert_eq!(reason, "secrets_malformed");
     assert_eq!(house.metric(attempts).await, 1.0);
 }
 

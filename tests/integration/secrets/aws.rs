@@ -55,7 +55,7 @@ async fn records_are_secrets_named_after_their_database() {
     }
 
     moto.secret("eu-central-1", NAME, PASSWORD).await.unwrap();
-    let malformed = refused(Code::Internal, "secrets_malformed");
+    let malformed = refused(Code::PermissionDenied, "secrets_malformed");
     assert_eq!(service.login("app").await, malformed);
     let shown = service
         .log

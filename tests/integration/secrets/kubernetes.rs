@@ -100,7 +100,7 @@ async fn a_mounted_secret_is_read_again_when_it_is_swapped() {
     assert_eq!(service.login("app").await, no_record());
     assert_eq!(service.login("other").await, Login::Accepted);
     mount(folder.path(), "..third", &json!({"other": PASSWORD}));
-    let malformed = refused(Code::Internal, "secrets_malformed");
+    let malformed = refused(Code::PermissionDenied, "secrets_malformed");
     assert_eq!(service.login("other").await, malformed);
 }
 

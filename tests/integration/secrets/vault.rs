@@ -261,7 +261,7 @@ async fn what_is_no_record_lets_nobody_in_and_is_not_shown() {
         json!({"app": {"password": PASSWORD, "iam_arns": [], PASSWORD: 1}}),
     ] {
         bao.post(RECORD, &record).await.unwrap();
-        let malformed = refused(Code::Internal, "secrets_malformed");
+        let malformed = refused(Code::PermissionDenied, "secrets_malformed");
         assert_eq!(service.login("app").await, malformed, "{record}");
     }
     let shown = service
