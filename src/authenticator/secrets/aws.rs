@@ -4,6 +4,7 @@
 //! call would be the heaviest dependency of the whole Authenticator.
 
 mod answer;
+mod credentials;
 
 use std::{
     fmt,
@@ -13,18 +14,17 @@ use std::{
 };
 
 use ::http::{HeaderName, HeaderValue};
-use aws_credential_types::{
-    Credentials,
-    provider::{ProvideCredentials as _, SharedCredentialsProvider},
-};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4,
 };
-use tokio::{sync::Mutex, time::Instant};
 use zeroize::Zeroizing;
 
-use self::answer::{read, records};
+use self::{
+    answer::{read, records},
+    credentials::Kept,
+};
 use super::{
     Record, SecretsManager, Trouble, Unavailable,
     cached::{Cached, Lifetimes, Source},
@@ -33,7 +33,6 @@ use super::{
 };
 use crate::{
     Error, Result,
-    error::{printable, root_cause},
     identity::aws::{Region, SignerBuilder, resolve},
 };
 
@@ -143,8 +142,7 @@ impl AwsSecretsBuilder {
                 https,
                 url: format!("{}/", given.unwrap_or_else(|| regional(region))),
                 region: region.name(),
-                credentials,
-                usable: Mutex::default(),
+                credentials: Kept::of(credentials),
             },
             lifetimes: self.lifetimes,
         })
@@ -163,15 +161,8 @@ struct Asm {
     https: Https,
     url: String,
     region: &'static str,
-    credentials: SharedCredentialsProvider,
-    /// A role is not assumed for each record.
-    usable: Mutex<Option<(Credentials, Instant)>>,
+    credentials: Kept,
 }
-
-/// Credentials that do not say when they end are asked for this often.
-const CREDENTIALS: Duration = Duration::from_secs(60);
-/// Before they end.
-const MARGIN: Duration = Duration::from_secs(60);
 
 #[tonic::async_trait]
 impl Source for Asm {
@@ -196,35 +187,14 @@ impl Asm {
     /// The text of a secret, if there is one.
     async fn secret(&self, name: &str) -> Result<Option<Zeroizing<String>>, Unavailable> {
         let body = serde_json::json!({ "SecretId": name }).to_string();
-        let credentials = self.credentials().await?;
+        let credentials = self.credentials.credentials().await?;
         let request = self.signed(&credentials, body)?;
         let reply = read(&answer(request).await?, name);
         if reply.as_ref().is_err_and(|(_, stale)| *stale) {
             // Keys that were withdrawn before their time: others may be there already.
-            *self.usable.lock().await = None;
+            self.credentials.withdraw().await;
         }
         reply.map_err(|(unavailable, _)| unavailable)
-    }
-
-    async fn credentials(&self) -> Result<Credentials, Unavailable> {
-        let mut usable = self.usable.lock().await;
-        if let Some((credentials, until)) = &*usable
-            && Instant::now() < *until
-        {
-            return Ok(credentials.clone());
-        }
-        let credentials = self.credentials.provide_credentials().await;
-        // In words: the Debug of such an error shows the answers of credential services.
-        let credentials = credentials.map_err(|error| {
-            let why = printable(&root_cause(&error));
-            Unavailable::new(Trouble::Refused, format!("no AWS credentials: {why}"))
-        })?;
-        let left = credentials
-            .expiry()
-            .map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
-        let good = left.map_or(CREDENTIALS, |left| left.saturating_sub(MARGIN));
-        *usable = Some((credentials.clone(), Instant::now() + good));
-        Ok(credentials)
     }
 
     fn signed(

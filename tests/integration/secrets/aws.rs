@@ -1,13 +1,26 @@
 //! AWS Secrets Manager, by moto, which checks signatures.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use approzium::authenticator::{AwsSecrets, AwsSecretsBuilder};
 use approzium_peers::{Moto, moto::Credentials, peer};
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_credential_types::{
+    credential_fn::provide_credentials_fn,
+    provider::{
+        self, ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future,
+    },
+};
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use super::{Code, HOSTILE, Login, PASSWORD, Service, no_record, refused, secret};
+use crate::authenticator::process::until;
 
 const NAME: &str = "approzium/db.example@5432";
 
@@ -95,5 +108,93 @@ async fn who_may_not_read_them_is_told_apart() {
         let service = Service::start(secrets).await;
         let denied = refused(Code::Internal, "secrets_refused");
         assert_eq!(service.login("app").await, denied);
+    }
+}
+
+/// Provides credentials at the second question and not before it is let.
+#[derive(Debug)]
+struct Halting {
+    credentials: aws_credential_types::Credentials,
+    asked: Arc<AtomicUsize>,
+    release: Arc<Notify>,
+}
+
+impl Halting {
+    async fn provide(&self) -> provider::Result {
+        if self.asked.fetch_add(1, Ordering::SeqCst) == 0 {
+            return Err(CredentialsError::provider_error("503 Service Unavailable"));
+        }
+        self.release.notified().await;
+        Ok(self.credentials.clone())
+    }
+}
+
+impl ProvideCredentials for Halting {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.provide())
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_are_late_are_not_asked_for_anew() {
+    let moto = peer!(Moto::start());
+    let user = moto.user("approzium").await.unwrap();
+    moto.allow("approzium", &least_policy()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let record = secret("app", PASSWORD).to_string();
+    moto.secret("eu-central-1", NAME, &record).await.unwrap();
+    let (asked, release) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let halting = Halting {
+        credentials: aws_credential_types::Credentials::from_keys(
+            &user.access_key_id,
+            &user.secret_access_key,
+            user.session_token.clone(),
+        ),
+        asked: asked.clone(),
+        release: release.clone(),
+    };
+    let secrets = at(&moto, &user, &folder)
+        .credentials_provider(SharedCredentialsProvider::new(halting))
+        .timeout(Duration::from_secs(1));
+    // What is asked at the start has the failure.
+    let service = Service::start(secrets.build().await.unwrap()).await;
+    let slow = refused(Code::Unavailable, "secrets_slow");
+    assert_eq!(service.login("app").await, slow);
+    release.notify_one();
+    until("credentials", async || {
+        (service.login("app").await == Login::Accepted).then_some(())
+    })
+    .await;
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_credential_service_in_trouble_is_no_refusal() {
+    let moto = peer!(Moto::start());
+    let user = moto.user("approzium").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (failure, expected) in [
+        (
+            CredentialsError::provider_timed_out as fn(Duration) -> CredentialsError,
+            refused(Code::Unavailable, "secrets_slow"),
+        ),
+        (
+            |_| CredentialsError::provider_error("503 Service Unavailable"),
+            refused(Code::Unavailable, "secrets_unavailable"),
+        ),
+        (
+            |_| CredentialsError::invalid_configuration("no such profile"),
+            refused(Code::Internal, "secrets_refused"),
+        ),
+    ] {
+        let provider =
+            provide_credentials_fn(move || async move { Err(failure(Duration::from_secs(1))) });
+        let secrets = at(&moto, &user, &folder)
+            .credentials_provider(SharedCredentialsProvider::new(provider));
+        let service = Service::start(secrets.build().await.unwrap()).await;
+        assert_eq!(service.login("app").await, expected);
     }
 }
