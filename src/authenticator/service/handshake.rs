@@ -39,7 +39,7 @@ const INVALID_PASSWORD: &str = "28P01";
 
 type HandshakeCall = Call<AuthenticateRequest, AuthenticateResponse>;
 
-pub(super) async fn run(mut call: HandshakeCall) {
+pub(super) async fn run(mut call: Box<HandshakeCall>) {
     let metrics = call.shared.metrics.clone();
     let began = Instant::now();
     metrics.request_began();
@@ -55,7 +55,7 @@ pub(super) async fn run(mut call: HandshakeCall) {
             );
             let span = std::mem::take(&mut call.span);
             span.finish();
-            call.outcome(answered).await;
+            call.outcome(Box::new(answered)).await;
         }
         Err(refusal) => {
             call.refuse(&refusal).await;
@@ -229,7 +229,7 @@ impl HandshakeCall {
     }
 
     /// How the login ended, by the client's word.
-    async fn outcome(mut self, answered: Answered) {
+    async fn outcome(&mut self, answered: Box<Answered>) {
         let within = self.shared.limits.challenge_timeout;
         let result = match self.message(within, Reason::LoginUnknown).await {
             Ok(Request::Outcome(Outcome { result })) => result,
@@ -250,7 +250,7 @@ impl HandshakeCall {
             Some(outcome::Result::Refused(refused)) => {
                 let sqlstate = sqlstate(refused.sqlstate);
                 if sqlstate.as_deref() == Some(INVALID_PASSWORD) {
-                    self.read_again(&answered).await;
+                    Box::pin(self.read_again(&answered)).await;
                 }
                 (Reason::LoginRefused, sqlstate)
             }
@@ -299,7 +299,7 @@ impl HandshakeCall {
             .ok_or_else(|| Refusal::invalid("an empty message", Reason::MalformedMessage))
     }
 
-    async fn reply(&self, message: Answer) -> Result<(), Refusal> {
+    async fn reply(&mut self, message: Answer) -> Result<(), Refusal> {
         self.send(AuthenticateResponse {
             message: Some(message),
         })

@@ -15,8 +15,9 @@ mod v1;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use ::tracing::Instrument as _;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
+use futures_channel::mpsc;
+use futures_util::SinkExt as _;
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::{
     Extensions, Request, Response, Status, Streaming,
     metadata::{MetadataMap, MetadataValue},
@@ -82,8 +83,8 @@ pub(crate) struct Service(pub(crate) Arc<Shared>);
 
 #[tonic::async_trait]
 impl Authenticator for Service {
-    type CreateSessionStream = ReceiverStream<Result<CreateSessionResponse, Status>>;
-    type AuthenticateStream = ReceiverStream<Result<AuthenticateResponse, Status>>;
+    type CreateSessionStream = mpsc::Receiver<Result<CreateSessionResponse, Status>>;
+    type AuthenticateStream = mpsc::Receiver<Result<AuthenticateResponse, Status>>;
 
     async fn create_session(
         &self,
@@ -132,7 +133,8 @@ fn begin(
     Ok((peer, place, audit, span))
 }
 
-/// One call under way.
+/// One call under way. Thousands wait for their clients: it is boxed, since a future holds its
+/// arguments twice, and its channel holds no places in advance.
 struct Call<Q, A> {
     shared: Arc<Shared>,
     peer: Peer,
@@ -143,22 +145,22 @@ struct Call<Q, A> {
     _place: OwnedSemaphorePermit,
 }
 
-type Answers<A> = Response<ReceiverStream<Result<A, Status>>>;
+type Answers<A> = Response<mpsc::Receiver<Result<A, Status>>>;
 
 impl<Q, A> Call<Q, A> {
     fn begin(
         service: &Service,
         method: &'static str,
         request: Request<Streaming<Q>>,
-    ) -> Result<(Self, Answers<A>), Status> {
+    ) -> Result<(Box<Self>, Answers<A>), Status> {
         let (peer, place, audit, span) =
             begin(&service.0, method, request.extensions(), request.metadata())?;
         let (outbound, answers) = mpsc::channel(OUTBOUND);
-        let mut response = Response::new(ReceiverStream::new(answers));
+        let mut response = Response::new(answers);
         if let Ok(id) = MetadataValue::try_from(&audit.request_id) {
             response.metadata_mut().insert(REQUEST_ID, id);
         }
-        let call = Call {
+        let call = Box::new(Call {
             shared: service.0.clone(),
             audit,
             peer,
@@ -166,7 +168,7 @@ impl<Q, A> Call<Q, A> {
             outbound,
             span,
             _place: place,
-        };
+        });
         Ok((call, response))
     }
 
@@ -179,7 +181,7 @@ impl<Q, A> Call<Q, A> {
         }
     }
 
-    async fn send(&self, answer: A) -> Result<(), Refusal> {
+    async fn send(&mut self, answer: A) -> Result<(), Refusal> {
         self.outbound
             .send(Ok(answer))
             .await
@@ -187,7 +189,7 @@ impl<Q, A> Call<Q, A> {
     }
 
     /// Tells the client no, and the operator why.
-    async fn refuse(&self, refusal: &Refusal) {
+    async fn refuse(&mut self, refusal: &Refusal) {
         self.audit.decide(
             &self.shared.metrics,
             refusal.decision(),

@@ -28,7 +28,7 @@ const MAX_CLIENT_VERSION: usize = 100;
 
 type SessionCall = Call<CreateSessionRequest, CreateSessionResponse>;
 
-pub(super) async fn run(mut call: SessionCall) {
+pub(super) async fn run(mut call: Box<SessionCall>) {
     let metrics = call.shared.metrics.clone();
     let began = Instant::now();
     metrics.request_began();
@@ -108,7 +108,7 @@ impl SessionCall {
         .await
     }
 
-    async fn challenge(&self, nonce: &[u8]) -> Result<(), Refusal> {
+    async fn challenge(&mut self, nonce: &[u8]) -> Result<(), Refusal> {
         let challenge = SessionChallenge {
             nonce: nonce.to_vec(),
             server_time: Some(SystemTime::now().into()),
