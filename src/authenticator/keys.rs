@@ -33,10 +33,15 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 type Name = [u8; 32];
 type Derivation = OnceCell<Arc<Keys>>;
 
+/// A salt, and an iteration count.
+type Challenge = (Vec<u8>, u32);
+
 /// Keys on hand, and how to come by others.
 pub(crate) struct KeyStore {
     naming: Hmac<Sha256>,
     confirmed: Cache<Name, Arc<Keys>>,
+    /// What was answered last with a password of which nothing is confirmed, as by v1 nothing is.
+    answered: Cache<Name, Arc<Challenge>>,
     /// Those in use by handshakes under way: whoever comes with the same challenge shares them.
     in_use: Mutex<HashMap<Name, Weak<Derivation>>>,
     threads: Arc<Semaphore>,
@@ -81,6 +86,10 @@ impl KeyStore {
                 .max_capacity(MAX_ENTRIES)
                 .time_to_live(MAX_AGE)
                 .build(),
+            answered: Cache::builder()
+                .max_capacity(MAX_ENTRIES)
+                .time_to_live(MAX_AGE)
+                .build(),
             in_use: Mutex::default(),
             threads: Arc::new(Semaphore::new(threads)),
             per_principal: Gate::new(usize::MAX, per_principal),
@@ -88,8 +97,8 @@ impl KeyStore {
         })
     }
 
-    /// Whether the keys kept for the record are for another salt or other iterations: the password
-    /// was set anew since.
+    /// Whether the keys kept for the record are for another salt or other iterations, or the last
+    /// answer was where none are kept: the password was set anew since.
     pub(crate) async fn looks_rotated(
         &self,
         record: &Record,
@@ -98,10 +107,14 @@ impl KeyStore {
     ) -> bool {
         match &record.credential {
             Credential::Scram(digests) => answering(digests, salt, iterations).is_none(),
-            Credential::Password(password) => self
-                .confirmed(record, password)
-                .await
-                .is_some_and(|keys| !keys.fit(salt, iterations)),
+            Credential::Password(password) => {
+                if let Some(keys) = self.confirmed(record, password).await {
+                    return !keys.fit(salt, iterations);
+                }
+                let name = self.name(&record.key, password, None);
+                let answered = self.answered.get(&name).await;
+                answered.is_some_and(|answered| *answered != (salt.to_vec(), iterations))
+            }
         }
     }
 
@@ -132,6 +145,9 @@ impl KeyStore {
             .get_or_try_init(|| self.derive(password, principal, salt, iterations))
             .await?
             .clone();
+        let answered = Arc::new((salt.to_vec(), iterations));
+        let name = self.name(&record.key, password, None);
+        self.answered.insert(name, answered).await;
         Ok(Held {
             keys,
             _shared: Some(derivation),
@@ -282,12 +298,26 @@ mod tests {
         assert!(!store.looks_rotated(&after, b"another salt", 4096).await);
     }
 
+    /// By v1 nothing is ever confirmed.
+    #[tokio::test]
+    async fn a_salt_that_was_not_answered_before_looks_rotated_though_nothing_is_confirmed() {
+        let (store, _) = store();
+        let (record, principal) = (record("hunter2"), principal());
+        assert!(!store.looks_rotated(&record, SALT, 4096).await, "the first");
+        drop(store.keys(&record, &principal, SALT, 4096).await.unwrap());
+        assert!(!store.looks_rotated(&record, SALT, 4096).await);
+        assert!(store.looks_rotated(&record, b"another salt", 4096).await);
+        assert!(store.looks_rotated(&record, SALT, 4097).await);
+    }
+
     #[test]
     fn few_keys_are_kept_and_not_for_long() {
-        let policy = store().0.confirmed.policy();
-        assert!(policy.max_capacity().is_some_and(|most| most <= 10_000));
-        let an_hour = Duration::from_secs(60 * 60);
-        assert!(policy.time_to_live().is_some_and(|age| age <= an_hour));
+        let store = store().0;
+        for policy in [store.confirmed.policy(), store.answered.policy()] {
+            assert!(policy.max_capacity().is_some_and(|most| most <= 10_000));
+            let an_hour = Duration::from_secs(60 * 60);
+            assert!(policy.time_to_live().is_some_and(|age| age <= an_hour));
+        }
     }
 
     #[tokio::test]
