@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    limits::OncePer,
+    limits::{Limits, OncePer},
+    lookups::Lookups,
     metrics::{Ending, Metrics},
     secrets::{Admission, Freshness, Record, RecordKey, Secrets, Sign, Unavailable},
 };
@@ -24,12 +25,15 @@ pub(crate) enum Refused {
     NotOnRecord,
     OtherUserId,
     Unavailable(Unavailable),
+    /// It was not looked whether there is a record.
+    TooManyLookups,
 }
 
 /// Looks records up and compares identities with them.
 pub(crate) struct Authorizer {
     secrets: Arc<dyn Secrets>,
     rereads: OncePer<RecordKey>,
+    lookups: Lookups,
     metrics: Arc<Metrics>,
 }
 
@@ -38,6 +42,7 @@ impl Authorizer {
         Authorizer {
             secrets,
             rereads: OncePer::new(REREAD_INTERVAL),
+            lookups: Lookups::new(),
             metrics,
         }
     }
@@ -48,7 +53,13 @@ impl Authorizer {
         &self,
         identity: &VerifiedIdentity,
         key: &RecordKey,
+        limits: &Limits,
     ) -> Result<Arc<Record>, Refused> {
+        let per_second = limits.lookups_per_second_per_account;
+        let principal = &identity.principal;
+        if !self.lookups.allow(principal, key, per_second).await {
+            return Err(Refused::TooManyLookups);
+        }
         let began = Instant::now();
         let decided = self
             .secrets

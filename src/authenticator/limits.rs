@@ -39,6 +39,10 @@ pub struct Limits {
     /// The same for one address (for IPv6: one /64), whoever they are for, and be it for nobody:
     /// 2,000. Where applications come through a proxy that hides their addresses, set it higher.
     pub handshakes_per_second_per_address: u32,
+    /// Databases that one AWS account may newly name each second, whose records are then looked up:
+    /// 50, with bursts of ten times as many. One that it named within ten seconds is none. Any
+    /// account will do for a session, and each name is a question to the secrets manager.
+    pub lookups_per_second_per_account: u32,
     /// The fewest SCRAM iterations that a database may ask for: 4,096. Fewer make guessing cheap.
     pub min_iterations: u32,
     /// The most: 100,000.
@@ -69,6 +73,7 @@ impl Default for Limits {
             md5_per_second_per_principal: 10,
             handshakes_per_second_per_principal: 1_000,
             handshakes_per_second_per_address: 2_000,
+            lookups_per_second_per_account: 50,
             min_iterations: 4_096,
             max_iterations: 100_000,
             handshake_timeout: Duration::from_secs(10),

@@ -35,6 +35,7 @@ mod keys;
 mod limits;
 mod listener;
 mod logging;
+mod lookups;
 mod metrics;
 mod readiness;
 mod reload;

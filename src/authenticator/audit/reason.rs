@@ -124,6 +124,8 @@ reasons! {
     TooManyHandshakes = "too_many_handshakes",
     /// From one address.
     TooManyHandshakesThere = "too_many_handshakes_from_address",
+    /// Of databases that one account had not named lately.
+    TooManyLookups = "too_many_lookups",
 }
 
 impl Reason {

@@ -204,6 +204,10 @@ fn limits(layers: &Layers) -> Result<Limits> {
             "handshakes_per_second_per_address",
             default.handshakes_per_second_per_address,
         )?,
+        lookups_per_second_per_account: layers.number(
+            "lookups_per_second_per_account",
+            default.lookups_per_second_per_account,
+        )?,
         min_iterations: layers.number("min_iterations", default.min_iterations)?,
         max_iterations: layers.number("max_iterations", default.max_iterations)?,
         handshake_timeout: layers.duration("handshake_timeout", default.handshake_timeout)?,
@@ -221,6 +225,7 @@ fn limits(layers: &Layers) -> Result<Limits> {
         "md5_per_second_per_principal",
         "handshakes_per_second_per_principal",
         "handshakes_per_second_per_address",
+        "lookups_per_second_per_account",
         "min_iterations",
     ] {
         if layers.number(key, 1_u64)? == 0 {

@@ -159,6 +159,8 @@ settings! {
             "Logins begun for one identity [default: 1000]"
         "handshakes_per_second_per_address" "APPROZIUM_HANDSHAKES_PER_SECOND_PER_ADDRESS" Value
             "The same from one address [default: 2000]"
+        "lookups_per_second_per_account" "APPROZIUM_LOOKUPS_PER_SECOND_PER_ACCOUNT" Value
+            "Databases newly named by one AWS account [default: 50]"
         "handshake_timeout" "APPROZIUM_HANDSHAKE_TIMEOUT" Value
             "For TLS handshakes and first messages [default: 10s]"
         "challenge_timeout" "APPROZIUM_CHALLENGE_TIMEOUT" Value

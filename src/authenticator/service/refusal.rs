@@ -215,6 +215,11 @@ impl From<Refused> for Refusal {
                 }
                 .with_detail(unavailable.to_string())
             }
+            Refused::TooManyLookups => Refusal::exhausted(
+                "this AWS account names too many databases: name fewer, or have the \
+                 Authenticator's lookups_per_second_per_account raised",
+                Reason::TooManyLookups,
+            ),
             Refused::Unavailable(unavailable) => {
                 let (code, text) = if unavailable.trouble.is_retryable() {
                     (Code::Unavailable, "records cannot be read now")

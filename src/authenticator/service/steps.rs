@@ -26,7 +26,7 @@ impl Shared {
             "secret",
             |refusal: &Refusal| refusal.reason().as_str(),
             async {
-                let authorized = self.authorizer.authorize(identity, key).await;
+                let authorized = self.authorizer.authorize(identity, key, &self.limits).await;
                 authorized.map_err(Refusal::from)
             },
         )

@@ -60,6 +60,30 @@ async fn logins_are_bounded_for_one_identity_which_is_told_what_to_do() {
     assert_eq!(told.code(), Code::PermissionDenied);
 }
 
+#[tokio::test]
+async fn new_databases_are_few_for_one_account_which_is_told_what_to_do() {
+    let flag = "--lookups-per-second-per-account=1";
+    let dev = Dev::start_with(&record("app", ""), &[flag]).await;
+    let client = Client::connect(&dev).await;
+    let token = client.token(&dev, "checkout").await;
+    client.accepted(&token, "app").await;
+    let mut hosts = 0..;
+    let refused = until("a refusal", async || {
+        let mut begun = start(&token, "app");
+        begun.host = format!("guessed-{}", hosts.next()?);
+        let refused = client.start(begun).await.refusal().await;
+        (refused.code() != Code::PermissionDenied).then_some(refused)
+    })
+    .await;
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    let text = refused.message();
+    assert!(text.contains("lookups_per_second_per_account"), "{text}");
+    let reason = dev.reason(&request_id(&refused), "denied").await;
+    assert_eq!(reason, "too_many_lookups");
+    // What it named before is no new one.
+    client.accepted(&token, "app").await;
+}
+
 /// Linux has all of 127.0.0.0/8; elsewhere there is one address to come from.
 #[cfg(target_os = "linux")]
 #[tokio::test]
