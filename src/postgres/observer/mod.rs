@@ -168,6 +168,10 @@ impl Observed {
     pub(super) fn dropped(&self) {
         self.gone.store(true, Ordering::Relaxed);
         self.sight().followed = None;
+        // Its client may be kept long after, and so may a waker that knows this.
+        if let Some(connection) = self.connection.get() {
+            connection.ended();
+        }
     }
 
     /// The wrapper is about to send something that it shows itself.

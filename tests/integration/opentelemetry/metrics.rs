@@ -1,12 +1,13 @@
 //! What is measured at a real PostgreSQL.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use approzium::{
     AuthClient,
     opentelemetry::{Instrumentation, instrument, metrics::METRICS},
     postgres::{self, Config, Connector},
 };
+use approzium_peers::eventually;
 use opentelemetry::global;
 
 use super::{
@@ -111,6 +112,25 @@ async fn a_connection_is_counted_from_connect_until_its_client_goes() {
     );
     assert_eq!((created.count, waited.count), (Some(2), Some(2)));
     assert!(0.0 < created.sum && created.sum <= waited.sum);
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_ends_is_open_no_more() {
+    let fixture = Fixture::start().await;
+    let meters = Meters::start();
+    let client = connect(&fixture, &meters).await;
+    let open = || meters.only("db.client.connection.count").sum;
+    assert_eq!(open(), 1.0);
+    fixture
+        .sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+        .await;
+    let ended = eventually("its end", Duration::from_secs(10), async || {
+        (open() == 0.0).then_some(())
+    });
+    ended.await;
+    drop(client);
+    assert_eq!(open(), 0.0);
+    assert_eq!(meters.only("db.client.connection.use_time").count, Some(1));
 }
 
 #[tokio::test]
