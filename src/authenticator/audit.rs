@@ -62,8 +62,8 @@ impl Audit {
         self.session = Some(session.request_id.clone());
     }
 
-    /// Writes the line, and counts it.
-    pub(crate) fn decide(
+    /// Counts the decision, and returns when its line is written.
+    pub(crate) async fn decide(
         &self,
         metrics: &Metrics,
         decision: Decision,
@@ -74,7 +74,7 @@ impl Audit {
         let Some(log) = &self.log else {
             return self.trace(decision, reason, detail, None);
         };
-        if let Err(error) = log.write(&self.line(decision, reason, detail)) {
+        if let Err(error) = log.write(&self.line(decision, reason, detail)).await {
             metrics.audit_write_failed();
             self.trace(decision, reason, detail, Some(&error.to_string()));
         }

@@ -1,7 +1,8 @@
 //! The audit log as a stream of its own: JSON lines, in a file or on standard output.
 //!
 //! A line is written before its request goes on, by one `write`: nothing waits in a buffer that a
-//! crash would lose.
+//! crash would lose. A thread of its own writes, one line after the other: a disk that hangs, or a
+//! reader that is stuck, holds up who waits for his line, and nobody else.
 
 use std::{
     fmt,
@@ -13,10 +14,16 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
 };
 
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use crate::{Error, Result};
 
@@ -29,7 +36,21 @@ use crate::{Error, Result};
 /// A line that cannot be written, because the disk is full or the reader is gone, goes to the log
 /// as an error with all its fields, and is counted (`approzium_audit_write_failures_total`).
 #[derive(Clone)]
-pub struct AuditLog(Arc<Mutex<Stream>>);
+pub struct AuditLog {
+    stream: Arc<Mutex<Stream>>,
+    lines: mpsc::Sender<Line>,
+}
+
+/// Lines that wait for the thread; who has a further one waits to hand it over.
+const QUEUE: usize = 1_000;
+/// For how long a line is waited for. It may still be written later.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// A line to be written, and who waits for it.
+struct Line {
+    bytes: Vec<u8>,
+    written: oneshot::Sender<io::Result<()>>,
+}
 
 struct Stream {
     /// None: standard output.
@@ -55,12 +76,20 @@ impl AuditLog {
                 Error::configuration("audit_log_path: standard output").with_source(error)
             })?,
         };
-        let stream = Stream {
+        let stream = Arc::new(Mutex::new(Stream {
             path,
             file,
             torn: false,
-        };
-        Ok(AuditLog(Arc::new(Mutex::new(stream))))
+        }));
+        let (lines, queued) = mpsc::channel(QUEUE);
+        let written = stream.clone();
+        thread::Builder::new()
+            .name("audit log".to_owned())
+            .spawn(move || write_all(queued, &written))
+            .map_err(|error| {
+                Error::configuration("audit_log_path: no thread to write it").with_source(error)
+            })?;
+        Ok(AuditLog { stream, lines })
     }
 
     /// Whether it can be opened. Of a file that was not there nothing is left: it would be its who
@@ -81,22 +110,37 @@ impl AuditLog {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn reopen(&self) -> Result<()> {
-        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         stream.reopen().map_err(|error| {
             Error::configuration("audit_log_path: it cannot be opened again").with_source(error)
         })
     }
 
-    /// Writes one line.
-    pub(super) fn write(&self, line: &impl Serialize) -> io::Result<()> {
+    /// Writes one line, and returns when it is written.
+    pub(super) async fn write(&self, line: &impl Serialize) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(512);
         line.serialize(&mut Serializer::with_formatter(&mut bytes, Ascii))?;
         bytes.push(b'\n');
-        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if stream.was_moved() {
-            stream.reopen()?;
-        }
-        stream.append(bytes)
+        let (written, answer) = oneshot::channel();
+        let writing = async {
+            let ended = |_| io::Error::other("the thread that writes it has ended");
+            let line = Line { bytes, written };
+            self.lines.send(line).await.map_err(|_| ended(()))?;
+            answer.await.map_err(|_| ended(()))?
+        };
+        timeout(MAX_WAIT, writing).await.unwrap_or_else(|_| {
+            let late = format!("it is not written within {MAX_WAIT:?}");
+            Err(io::Error::new(io::ErrorKind::TimedOut, late))
+        })
+    }
+}
+
+/// Until nobody has lines any more.
+fn write_all(mut queued: mpsc::Receiver<Line>, stream: &Mutex<Stream>) {
+    while let Some(line) = queued.blocking_recv() {
+        let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who gave it up does not hear of it.
+        let _ = line.written.send(stream.write(line.bytes));
     }
 }
 
@@ -119,6 +163,13 @@ impl Stream {
             self.torn = false;
         }
         Ok(())
+    }
+
+    fn write(&mut self, line: Vec<u8>) -> io::Result<()> {
+        if self.was_moved() {
+            self.reopen()?;
+        }
+        self.append(line)
     }
 
     fn append(&mut self, mut bytes: Vec<u8>) -> io::Result<()> {
@@ -187,7 +238,7 @@ impl fmt::Debug for AuditLog {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{os::unix::fs::PermissionsExt, pin::pin};
 
     use super::*;
 
@@ -198,18 +249,18 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn a_file_of_its_owners_alone_is_followed_where_it_is_moved() {
+    #[tokio::test]
+    async fn a_file_of_its_owners_alone_is_followed_where_it_is_moved() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         let log = AuditLog::open(&path).unwrap();
-        log.write(&"one").unwrap();
+        log.write(&"one").await.unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
 
         let moved = folder.path().join("audit.jsonl.1");
         fs::rename(&path, &moved).unwrap();
-        log.write(&"two").unwrap();
+        log.write(&"two").await.unwrap();
         assert_eq!(
             (lines(&moved), lines(&path)),
             (vec!["one".into()], vec!["two".into()])
@@ -220,13 +271,32 @@ mod tests {
         assert!(lines(&path).is_empty());
     }
 
-    #[test]
-    fn whatever_a_peer_wrote_is_one_line_of_ascii() {
+    /// On the one thread of this runtime, what writes would never come back.
+    #[expect(clippy::await_holding_lock, reason = "the lock is the disk that hangs")]
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_holds_nobody_up_but_who_waits_for_his_line_and_he_gives_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let log = AuditLog::open(&path).unwrap();
+        let disk = log.stream.lock().unwrap();
+        let late = log.write(&"one").await.unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+
+        let mut second = pin!(log.write(&"two"));
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(disk);
+        tokio::time::resume();
+        second.await.unwrap();
+        assert_eq!(lines(&path), ["one", "two"]);
+    }
+
+    #[tokio::test]
+    async fn whatever_a_peer_wrote_is_one_line_of_ascii() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         let log = AuditLog::open(&path).unwrap();
         let hostile = "\r\n\u{1b}[2J\u{9b}\u{7f}\u{2028}\u{202e}\"\\\u{1f600}".repeat(100);
-        log.write(&hostile).unwrap();
+        log.write(&hostile).await.unwrap();
         let text = fs::read(&path).unwrap();
         assert!(text.is_ascii());
         assert_eq!(
@@ -236,11 +306,11 @@ mod tests {
         assert_eq!(lines(&path), [hostile]);
     }
 
-    #[test]
-    fn a_full_disk_and_a_folder_that_is_gone_are_errors() {
+    #[tokio::test]
+    async fn a_full_disk_and_a_folder_that_is_gone_are_errors() {
         let full = AuditLog::open("/dev/full").unwrap();
         assert_eq!(
-            full.write(&"lost").unwrap_err().kind(),
+            full.write(&"lost").await.unwrap_err().kind(),
             io::ErrorKind::StorageFull
         );
         let folder = tempfile::tempdir().unwrap();
@@ -250,9 +320,9 @@ mod tests {
         fs::create_dir(folder.path().join("logs")).unwrap();
         let log = AuditLog::open(&path).unwrap();
         fs::remove_dir_all(folder.path().join("logs")).unwrap();
-        assert!(log.write(&"lost").is_err());
+        assert!(log.write(&"lost").await.is_err());
         fs::create_dir(folder.path().join("logs")).unwrap();
-        log.write(&"kept").unwrap();
+        log.write(&"kept").await.unwrap();
         assert_eq!(lines(&path), ["kept"]);
     }
 }

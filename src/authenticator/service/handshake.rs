@@ -47,12 +47,6 @@ pub(super) async fn run(mut call: Box<HandshakeCall>) {
         Ok(answered) => {
             metrics.request_ended(Phase::Handshake, Ending::Ok, began.elapsed());
             metrics.handshake(call.audit.method, Ending::Ok, began.elapsed());
-            call.audit.decide(
-                &metrics,
-                Decision::Allowed,
-                answered.reason(),
-                answered.detail(),
-            );
             let span = std::mem::take(&mut call.span);
             span.finish();
             call.outcome(Box::new(answered)).await;
@@ -76,27 +70,10 @@ struct Answered {
 
 enum Proof {
     Scram {
-        mechanism: &'static str,
         client_final: ClientFinal,
         held: Held,
     },
     Md5,
-}
-
-impl Answered {
-    fn reason(&self) -> Reason {
-        match self.proof {
-            Proof::Scram { .. } => Reason::ScramAnswered,
-            Proof::Md5 => Reason::Md5Answered,
-        }
-    }
-
-    fn detail(&self) -> Option<&str> {
-        match &self.proof {
-            Proof::Scram { mechanism, .. } => Some(mechanism),
-            Proof::Md5 => None,
-        }
-    }
 }
 
 impl HandshakeCall {
@@ -187,19 +164,19 @@ impl HandshakeCall {
             .keys_for(&mut self.span, &session.identity, &record, salt, iterations)
             .await?;
         let client_final = server_first.client_final(&held.keys)?;
-        self.reply(Answer::ScramClientFinal(ScramClientFinal {
+        let message = Answer::ScramClientFinal(ScramClientFinal {
             message: client_final.message().to_vec(),
             server_signature_sha256: client_final.server_signature_digest().to_vec(),
-        }))
-        .await?;
+        });
+        let answer = AuthenticateResponse {
+            message: Some(message),
+        };
+        self.allow(answer, Reason::ScramAnswered, Some(mechanism.as_str()))
+            .await?;
         Ok(Answered {
             session,
             record,
-            proof: Proof::Scram {
-                mechanism: mechanism.as_str(),
-                client_final,
-                held,
-            },
+            proof: Proof::Scram { client_final, held },
         })
     }
 
@@ -217,10 +194,13 @@ impl HandshakeCall {
         })?;
         let principal = &session.identity.principal;
         let password = self.shared.password(&record, Method::Md5, principal)?;
-        self.reply(Answer::Md5Response(Md5Response {
+        let message = Answer::Md5Response(Md5Response {
             password: md5::response(record.key.user(), password.expose_secret(), salt),
-        }))
-        .await?;
+        });
+        let answer = AuthenticateResponse {
+            message: Some(message),
+        };
+        self.allow(answer, Reason::Md5Answered, None).await?;
         Ok(Answered {
             session,
             record,
@@ -255,12 +235,14 @@ impl HandshakeCall {
                 (Reason::LoginRefused, sqlstate)
             }
         };
-        self.audit.decide(
-            &self.shared.metrics,
-            Decision::Outcome,
-            reason,
-            detail.as_deref(),
-        );
+        self.audit
+            .decide(
+                &self.shared.metrics,
+                Decision::Outcome,
+                reason,
+                detail.as_deref(),
+            )
+            .await;
     }
 
     async fn confirm(&self, answered: &Answered, server_signature: &[u8]) -> Reason {

@@ -27,7 +27,7 @@ use uuid::Uuid;
 use self::refusal::Refusal;
 pub(crate) use self::v1::{V1, V1Service};
 use super::{
-    audit::{Audit, Reason, stream::AuditLog},
+    audit::{Audit, Decision, Reason, stream::AuditLog},
     authorization::Authorizer,
     keys::KeyStore,
     limits::{Gate, Limits, Rate},
@@ -188,14 +188,34 @@ impl<Q, A> Call<Q, A> {
             .map_err(|_| Refusal::client_gone())
     }
 
+    /// Gives what the client is allowed to have, once the operator's line is written.
+    async fn allow(
+        &mut self,
+        answer: A,
+        reason: Reason,
+        detail: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let room = std::future::poll_fn(|context| self.outbound.poll_ready(context)).await;
+        room.map_err(|_| Refusal::client_gone())?;
+        let metrics = &self.shared.metrics;
+        self.audit
+            .decide(metrics, Decision::Allowed, reason, detail)
+            .await;
+        // Nobody to have it, if the client went away meanwhile.
+        let _ = self.outbound.start_send(Ok(answer));
+        Ok(())
+    }
+
     /// Tells the client no, and the operator why.
     async fn refuse(&mut self, refusal: &Refusal) {
-        self.audit.decide(
-            &self.shared.metrics,
-            refusal.decision(),
-            refusal.reason(),
-            refusal.detail(),
-        );
+        self.audit
+            .decide(
+                &self.shared.metrics,
+                refusal.decision(),
+                refusal.reason(),
+                refusal.detail(),
+            )
+            .await;
         // Nobody to tell, if the client is gone.
         let _ = self
             .outbound

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use super::{Call, refusal::Refusal};
 use crate::{
     authenticator::{
-        audit::{Decision, Reason},
+        audit::Reason,
         limits::{MAX_PROOF_TIMEOUT, neighbourhood},
         metrics::{Ending, Phase},
         token::Session,
@@ -34,8 +34,6 @@ pub(super) async fn run(mut call: Box<SessionCall>) {
     metrics.request_began();
     let ending = match call.grant().await {
         Ok(()) => {
-            call.audit
-                .decide(&metrics, Decision::Allowed, Reason::SessionGranted, None);
             call.span.finish();
             Ending::Ok
         }
@@ -102,10 +100,10 @@ impl SessionCall {
             user_id: session.identity.user_id,
             request_id: session.request_id,
         };
-        self.send(CreateSessionResponse {
+        let granted = CreateSessionResponse {
             message: Some(create_session_response::Message::Grant(grant)),
-        })
-        .await
+        };
+        self.allow(granted, Reason::SessionGranted, None).await
     }
 
     async fn challenge(&mut self, nonce: &[u8]) -> Result<(), Refusal> {

@@ -158,17 +158,21 @@ impl Call {
         let answered = self.answer(asked).await;
         let (ending, result) = match answered {
             Ok((answer, reason)) => {
-                self.audit.decide(&metrics, Decision::Allowed, reason, None);
+                self.audit
+                    .decide(&metrics, Decision::Allowed, reason, None)
+                    .await;
                 self.span.finish();
                 (Ending::Ok, Ok(answer))
             }
             Err(refusal) => {
-                self.audit.decide(
-                    &metrics,
-                    refusal.decision(),
-                    refusal.reason(),
-                    refusal.detail(),
-                );
+                self.audit
+                    .decide(
+                        &metrics,
+                        refusal.decision(),
+                        refusal.reason(),
+                        refusal.detail(),
+                    )
+                    .await;
                 self.span.fail(refusal.reason().as_str());
                 let status = refusal.status(&self.audit.request_id);
                 (refusal.ending(), Err(status))
