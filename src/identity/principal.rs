@@ -11,8 +11,8 @@ use super::arn::{Arn, InvalidArn};
 /// - a role by its **name**: STS leaves the path out of an assumed role's ARN, and a role's name is
 ///   unique in its account, so a path in a record is accepted and ignored;
 /// - a user by its whole ARN, path included;
-/// - the root user and federated users by their whole ARN: nobody is one of them by accident, and
-///   no other entry covers them.
+/// - the root user and federated users by their whole ARN: nobody is one of them by accident;
+/// - a whole account, which [its own form](Principal::parse_account) alone can say, everybody in it.
 ///
 /// There are no wildcards.
 ///
@@ -56,6 +56,13 @@ pub enum Principal {
         /// The whole ARN.
         arn: Arn,
     },
+    /// Everybody in an account, its root user included. No caller is one.
+    Account {
+        /// `aws`, `aws-cn`, …
+        partition: String,
+        /// Twelve digits.
+        account: String,
+    },
 }
 
 impl Principal {
@@ -80,6 +87,25 @@ impl Principal {
         Principal::other_than_role(&arn)
     }
 
+    /// A whole account, as an operator wrote it where nothing else can stand: its twelve digits, or
+    /// `aws-cn:` (`aws-us-gov:`, …) and them.
+    ///
+    /// # Errors
+    /// [`InvalidArn`] for anything else, an ARN included.
+    pub fn parse_account(text: &str) -> Result<Self, InvalidArn> {
+        let (partition, account) = text.split_once(':').unwrap_or(("aws", text));
+        // What an ARN says of them is what may stand here.
+        let root = format!("arn:{partition}:iam::{account}:root");
+        match Arn::parse(&root).map(|arn| Principal::other_than_role(&arn)) {
+            Ok(Ok(Principal::Root { partition, account })) => {
+                Ok(Principal::Account { partition, account })
+            }
+            _ => Err(InvalidArn(
+                "it is no account; write its twelve digits, in quotes, or aws-cn: before them",
+            )),
+        }
+    }
+
     /// The principal behind an ARN that STS stated for a caller.
     ///
     /// # Errors
@@ -94,15 +120,22 @@ impl Principal {
         Principal::other_than_role(arn)
     }
 
-    /// Whether both are the same identity.
+    /// Whether both are the same identity, or the other one is of this account.
     pub fn matches(&self, other: &Principal) -> bool {
-        self == other
+        match self {
+            Principal::Account { partition, account } => {
+                partition == other.partition() && account == other.account()
+            }
+            _ => self == other,
+        }
     }
 
     /// The partition: identities of different partitions have nothing to do with each other.
     pub fn partition(&self) -> &str {
         match self {
-            Principal::Role { partition, .. } | Principal::Root { partition, .. } => partition,
+            Principal::Role { partition, .. }
+            | Principal::Root { partition, .. }
+            | Principal::Account { partition, .. } => partition,
             Principal::User { arn } | Principal::FederatedUser { arn } => arn.partition(),
         }
     }
@@ -110,7 +143,9 @@ impl Principal {
     /// The account, twelve digits.
     pub fn account(&self) -> &str {
         match self {
-            Principal::Role { account, .. } | Principal::Root { account, .. } => account,
+            Principal::Role { account, .. }
+            | Principal::Root { account, .. }
+            | Principal::Account { account, .. } => account,
             Principal::User { arn } | Principal::FederatedUser { arn } => arn.account(),
         }
     }
@@ -158,7 +193,7 @@ impl Principal {
     }
 }
 
-/// As an ARN; that of a role has no path.
+/// As an ARN; that of a role has no path. A whole account as [`Principal::parse_account`] reads it.
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -171,6 +206,7 @@ impl fmt::Display for Principal {
                 write!(f, "arn:{partition}:iam::{account}:root")
             }
             Principal::User { arn } | Principal::FederatedUser { arn } => arn.fmt(f),
+            Principal::Account { partition, account } => write!(f, "{partition}:{account}"),
         }
     }
 }
@@ -265,6 +301,44 @@ mod tests {
         let federated = caller("arn:aws:sts::123456789012:federated-user/bob");
         assert!(listed("arn:aws:sts::123456789012:federated-user/bob").matches(&federated));
         assert!(!listed("arn:aws:iam::123456789012:user/bob").matches(&federated));
+    }
+
+    #[test]
+    fn a_whole_account_is_everybody_in_it_and_said_by_its_own_form_alone() {
+        let everybody = Principal::parse_account("123456789012").unwrap();
+        assert_eq!(everybody.to_string(), "aws:123456789012");
+        for (arn, inside) in [
+            ("arn:aws:sts::123456789012:assumed-role/checkout/s", true),
+            ("arn:aws:iam::123456789012:user/team/ann", true),
+            ("arn:aws:iam::123456789012:root", true),
+            ("arn:aws:sts::123456789012:federated-user/bob", true),
+            ("arn:aws:iam::210987654321:root", false),
+            (
+                "arn:aws-cn:sts::123456789012:assumed-role/checkout/s",
+                false,
+            ),
+        ] {
+            assert_eq!(everybody.matches(&caller(arn)), inside, "{arn}");
+            assert!(!caller(arn).matches(&everybody), "{arn}");
+        }
+        let china = Principal::parse_account("aws-cn:123456789012").unwrap();
+        assert!(china.matches(&caller(
+            "arn:aws-cn:sts::123456789012:assumed-role/checkout/s"
+        )));
+        for text in [
+            "",
+            "*",
+            "aws:*",
+            "12345678901",
+            "1234567890123",
+            "arn:aws:iam::123456789012:root",
+            "arn:aws:iam::123456789012:role/checkout",
+            "123456789012:root",
+            "aws:123456789012:",
+        ] {
+            assert!(Principal::parse_account(text).is_err(), "{text}");
+        }
+        assert!(Principal::parse("aws:123456789012").is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
 use crate::identity::Principal;
 
 const KEYS: &str = "dbhost, dbport, dbuser, password or scram_sha_256 (salt, iterations, \
-    client_key, server_key, or a list of such), iam_arn, iam_arns, user_ids, methods, pinned_salt, \
+    client_key, server_key, or a list of such), iam_arn, iam_arns, iam_accounts, user_ids, methods, pinned_salt, \
     pinned_iterations, pinned_certificates, channel_binding";
 
 /// Reads a whole file.
@@ -58,6 +58,8 @@ struct Entry {
     iam_arn: Option<String>,
     #[serde(default)]
     iam_arns: Vec<String>,
+    #[serde(default)]
+    iam_accounts: Vec<String>,
     #[serde(default)]
     user_ids: Vec<String>,
     methods: Option<BTreeSet<Method>>,
@@ -146,18 +148,17 @@ impl Entry {
     fn into_record(self, key: RecordKey) -> Result<Record, String> {
         let credential = Credential::new(self.password, self.scram_sha_256)?;
 
-        let principals = self
-            .iam_arn
-            .iter()
-            .chain(&self.iam_arns)
-            .map(|arn| {
-                // The reason is of our own words; the ARN is not repeated, for it may be a
-                // password that slipped into the wrong line.
-                Principal::parse(arn).map_err(|reason| format!("iam_arn or iam_arns: {reason}"))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        // The reasons are of our own words; what stands there is not repeated, for it may be a
+        // password that slipped into the wrong line.
+        let arns = self.iam_arn.iter().chain(&self.iam_arns).map(|arn| {
+            Principal::parse(arn).map_err(|reason| format!("iam_arn or iam_arns: {reason}"))
+        });
+        let accounts = self.iam_accounts.iter().map(|account| {
+            Principal::parse_account(account).map_err(|reason| format!("iam_accounts: {reason}"))
+        });
+        let principals = arns.chain(accounts).collect::<Result<Vec<_>, _>>()?;
         if principals.is_empty() {
-            return Err("iam_arn or iam_arns must name who may use it".into());
+            return Err("iam_arn, iam_arns or iam_accounts must name who may use it".into());
         }
 
         let policy = Policy {

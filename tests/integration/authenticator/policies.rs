@@ -8,13 +8,13 @@ use tonic::{Code, Status};
 
 use super::{
     client::{
-        Client, both, challenge, request_id,
+        Client, both, challenge, request_id, start,
         v2::{
             self, authenticate_request::Message as Request,
             authenticate_response::Message as Answer,
         },
     },
-    process::{Dev, PASSWORD, record},
+    process::{Dev, PASSWORD, record, write_private},
 };
 
 const SALT: &[u8] = b"sixteen bytes ok";
@@ -76,6 +76,35 @@ async fn md5_is_answered_only_where_the_record_lists_it() {
         "method_not_on_record",
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_whole_account_is_let_in_only_where_a_record_says_so() {
+    let who = |names: &str| {
+        record("app", "").replace(
+            "iam_arns: ['arn:aws:iam::000000000000:role/checkout']",
+            names,
+        )
+    };
+    let dev = Dev::start(&who("iam_accounts: ['000000000000']")).await;
+    let client = Client::connect(&dev).await;
+    let mut tokens = Vec::new();
+    for name in ["checkout", "reporting"] {
+        let token = client.token(&dev, name).await;
+        client.accepted(&token, "app").await;
+        tokens.push(token);
+    }
+    for names in [
+        "iam_accounts: ['123456789012']",
+        "iam_accounts: ['aws-cn:000000000000']",
+        "iam_arns: ['arn:aws:iam::000000000000:root']",
+    ] {
+        write_private(&dev.records(), &who(names));
+        for token in &tokens {
+            let status = client.start(start(token, "app")).await.refusal().await;
+            refused(&dev, status, Code::PermissionDenied, "not_on_record").await;
+        }
+    }
 }
 
 #[tokio::test]
