@@ -2,6 +2,8 @@
 
 use std::{env, time::Duration};
 
+use ::opentelemetry::global;
+
 use crate::{
     Result,
     opentelemetry::{
@@ -19,16 +21,33 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) struct Telemetry(Option<Pipeline>);
 
 /// Exports spans if `OTEL_EXPORTER_OTLP_ENDPOINT` names a collector, and with
-/// `OTEL_METRICS_EXPORTER=otlp` metrics, by the global provider. A collector that does not answer
-/// costs what it was to get, and nothing else.
+/// `OTEL_METRICS_EXPORTER=otlp` metrics, by the global provider. A collector of its own for either
+/// is asked for it: `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` by itself has metrics sent, and no spans.
+/// A collector that does not answer costs what it was to get, and nothing else.
 pub(super) async fn start() -> Result<Telemetry> {
     let named = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    if !named("OTEL_EXPORTER_OTLP_ENDPOINT") && !named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
+    let sends_spans =
+        named("OTEL_EXPORTER_OTLP_ENDPOINT") || named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+    // Which exporter, where it is said, is the other variable's to say.
+    let sends_metrics =
+        named("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") && !named("OTEL_METRICS_EXPORTER");
+    let mut pipeline = pipeline().service_name(SERVICE_NAME);
+    if sends_metrics {
+        pipeline = pipeline.metrics(true);
+    }
+    if sends_spans {
+        let pipeline = pipeline.build().await?;
+        pipeline.set_global();
+        instrument();
+        return Ok(Telemetry(Some(pipeline)));
+    }
+    if !named("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") {
         return Ok(Telemetry(None));
     }
-    let pipeline = pipeline().service_name(SERVICE_NAME).build().await?;
-    pipeline.set_global();
-    instrument();
+    let pipeline = pipeline.build().await?;
+    if let Some(metrics) = pipeline.meter_provider() {
+        global::set_meter_provider(metrics.clone());
+    }
     Ok(Telemetry(Some(pipeline)))
 }
 

@@ -8,7 +8,7 @@ use approzium_peers::peer;
 use super::{Stack, expressions::nothing_left};
 use crate::authenticator::{
     client::{Client, both, start},
-    process::{Dev, record},
+    process::{Dev, record, until},
 };
 
 const JOB: &str = "approzium-authenticator";
@@ -60,6 +60,26 @@ async fn what_the_authenticator_counts_is_exported_by_the_same_names_and_labels(
     let values: Vec<_> = denied.iter().map(|sample| sample.value).collect();
     let series = format!("approzium_decisions_total{{{counted}}}");
     assert_eq!(values, [dev.metric(&series).await]);
+}
+
+/// Nothing else says that they are to be sent, or where.
+#[tokio::test]
+async fn a_collector_of_metrics_alone_is_sent_them() {
+    let stack = peer!(Stack::start());
+    let variables = [
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+            stack.jaeger.otlp_grpc(),
+        ),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "200"),
+    ];
+    let _dev = Dev::start_within(&record("app", ""), &[], &variables).await;
+    let query = format!("approzium_build_info{{job=\"{JOB}\"}}");
+    until("the metric", async || {
+        let found = stack.prometheus.query(&query).await.unwrap();
+        (!found.is_empty()).then_some(())
+    })
+    .await;
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
