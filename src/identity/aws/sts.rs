@@ -1,6 +1,12 @@
 //! Asking STS whose signature a proof carries.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use ::tracing::debug;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -32,7 +38,7 @@ pub struct StsVerifier {
     client: Client,
     fips: bool,
     timeout: Duration,
-    calls: Semaphore,
+    calls: Calls,
 }
 
 impl StsVerifier {
@@ -76,7 +82,8 @@ impl StsVerifier {
         question: RequestBuilder,
     ) -> std::result::Result<VerifiedIdentity, Rejection> {
         let deadline = tokio::time::Instant::now() + self.timeout;
-        let call = tokio::time::timeout_at(deadline, self.calls.acquire()).await;
+        let calls = self.calls.of(region);
+        let call = tokio::time::timeout_at(deadline, calls.acquire()).await;
         let Ok(Ok(_call)) = call else {
             return Err(Rejection::Throttled);
         };
@@ -91,6 +98,22 @@ impl StsVerifier {
             );
         }
         verdict
+    }
+}
+
+/// Calls under way, region by region: of so many as the table has.
+struct Calls {
+    at_once: usize,
+    regions: Mutex<HashMap<&'static str, Arc<Semaphore>>>,
+}
+
+impl Calls {
+    fn of(&self, region: &Region) -> Arc<Semaphore> {
+        let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        regions
+            .entry(region.name())
+            .or_insert_with(|| Arc::new(Semaphore::new(self.at_once)))
+            .clone()
     }
 }
 
@@ -250,8 +273,9 @@ impl StsVerifierBuilder {
         self
     }
 
-    /// How many calls to STS may run at once; what comes beyond waits, and is throttled when the
-    /// time is up. Default: 64.
+    /// How many calls to one region's STS may run at once; what comes beyond waits, and is throttled
+    /// when the time is up. Default: 64. Whoever brings a proof names its region: one that is slow
+    /// keeps nobody waiting who is of another.
     pub fn max_concurrent_calls(mut self, calls: usize) -> Self {
         self.max_concurrent_calls = calls.clamp(1, Semaphore::MAX_PERMITS);
         self
@@ -295,7 +319,10 @@ impl StsVerifierBuilder {
             client,
             fips: self.fips,
             timeout: self.timeout,
-            calls: Semaphore::new(self.max_concurrent_calls),
+            calls: Calls {
+                at_once: self.max_concurrent_calls,
+                regions: Mutex::default(),
+            },
         })
     }
 }
@@ -342,7 +369,7 @@ mod tests {
     use crate::identity::aws::{Audiences, AwsProof, Skew};
 
     #[tokio::test]
-    async fn who_waits_too_long_for_a_free_call_is_throttled() {
+    async fn who_waits_too_long_for_a_free_call_of_his_region_is_throttled() {
         let root = rcgen::generate_simple_self_signed(["sts.example.com".to_owned()]).unwrap();
         let verifier = StsVerifier::builder()
             .add_root_certificate(root.cert.der().clone())
@@ -363,7 +390,15 @@ mod tests {
         let now = datetime!(2026-01-02 03:04:05 UTC);
         let proof = CheckedProof::parse(&proof, &[7], &audiences, now, &Skew::default()).unwrap();
 
-        let the_only_call = verifier.calls.acquire().await.unwrap();
+        let calls = |region| verifier.calls.of(Region::find(region).unwrap());
+        let elsewhere = calls("us-east-1");
+        let the_only_call = elsewhere.acquire().await.unwrap();
+        let asked = verifier.verify(&proof).await;
+        assert!(matches!(asked, Err(Rejection::Unavailable(_))), "{asked:?}");
+        drop(the_only_call);
+
+        let here = calls("eu-central-1");
+        let the_only_call = here.acquire().await.unwrap();
         assert_eq!(verifier.verify(&proof).await, Err(Rejection::Throttled));
         drop(the_only_call);
     }
