@@ -58,8 +58,12 @@ pub(super) async fn serve_grpc(
     });
     let drain = acceptor.drain.clone();
     let draining = async move {
-        drain.run_until_cancelled(follow(&health, &readiness)).await;
+        let leaving = readiness.leaving();
+        leaving
+            .run_until_cancelled(follow(&health, &readiness))
+            .await;
         report(&health, false).await;
+        drain.cancelled().await;
     };
     let server = tonic::transport::Server::builder()
         .max_concurrent_streams(MAX_STREAMS)

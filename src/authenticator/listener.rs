@@ -97,8 +97,10 @@ impl Acceptor {
 
     /// The same for HTTP, with bounds of its own: a crowd of strangers at the other endpoint would
     /// else keep probes out, and with them take every replica from those who have a session.
-    pub(crate) fn for_operators(&self) -> Self {
+    /// It is open until `close`: while the other one drains, it says so.
+    pub(crate) fn for_operators(&self, close: CancellationToken) -> Self {
         Acceptor {
+            drain: close,
             protocols: &[b"h2", b"http/1.1"],
             connections: Gate::new(OPERATORS, OPERATORS_PER_ADDRESS),
             strangers: Gate::new(OPERATORS, OPERATORS_PER_ADDRESS),

@@ -30,7 +30,7 @@ pub(crate) type Validity = (u64, u64);
 pub(crate) struct Readiness {
     secrets: Arc<dyn Secrets>,
     metrics: Arc<Metrics>,
-    drain: CancellationToken,
+    leaving: CancellationToken,
     /// Held while the secrets manager is asked: whoever comes meanwhile gets that answer.
     latest: Mutex<Option<(Instant, Result<(), Trouble>)>>,
 }
@@ -58,12 +58,12 @@ impl Readiness {
     pub(crate) fn new(
         secrets: Arc<dyn Secrets>,
         metrics: Arc<Metrics>,
-        drain: CancellationToken,
+        leaving: CancellationToken,
     ) -> Self {
         Readiness {
             secrets,
             metrics,
-            drain,
+            leaving,
             latest: Mutex::new(None),
         }
     }
@@ -74,7 +74,7 @@ impl Readiness {
             Err(trouble) => Reason::from(trouble).as_str(),
         };
         let certificate = certificate(self.metrics.validity(), SystemTime::now());
-        let draining = self.drain.is_cancelled();
+        let draining = self.is_draining();
         let is_ready = secrets == OK && matches!(certificate, OK | PLAINTEXT) && !draining;
         self.metrics.ready(is_ready);
         State {
@@ -86,7 +86,12 @@ impl Readiness {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.drain.is_cancelled()
+        self.leaving.is_cancelled()
+    }
+
+    /// Cancelled once it drains, or is about to.
+    pub(crate) fn leaving(&self) -> &CancellationToken {
+        &self.leaving
     }
 
     async fn secrets(&self) -> Result<(), Trouble> {

@@ -73,6 +73,7 @@ impl Authenticator {
             session_keys: None,
             session_lifetime: MAX_SESSION_LIFETIME,
             limits: Limits::default(),
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(20),
             audit_log: None,
             v1_api: None,
@@ -95,6 +96,7 @@ pub struct AuthenticatorBuilder {
     session_keys: Option<SessionKeys>,
     session_lifetime: Duration,
     limits: Limits,
+    drain_delay: Duration,
     drain_timeout: Duration,
     audit_log: Option<AuditLog>,
     v1_api: Option<PresignedLimits>,
@@ -176,7 +178,14 @@ impl AuthenticatorBuilder {
         self
     }
 
-    /// How long logins under way may still take at [`Running::shutdown`]. Default: 20 s.
+    /// For how long at [`Running::shutdown`] it is not ready, and serves all the same: time for
+    /// whoever sends it applications to ask, and to send them elsewhere. Default: none.
+    pub fn drain_delay(mut self, delay: Duration) -> Self {
+        self.drain_delay = delay;
+        self
+    }
+
+    /// How long logins under way may then still take at [`Running::shutdown`]. Default: 20 s.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
         self
@@ -222,7 +231,7 @@ impl AuthenticatorBuilder {
         if let Some(meter) = &self.meter {
             metrics.export(meter);
         }
-        let drain = CancellationToken::new();
+        let [leaving, drain, close] = [(); 3].map(|()| CancellationToken::new());
         // Whatever was begun ends with a start that fails.
         let until_started = drain.clone().drop_guard();
         let tls = match self.tls {
@@ -250,7 +259,7 @@ impl AuthenticatorBuilder {
         let readiness = Arc::new(Readiness::new(
             secrets.clone(),
             metrics.clone(),
-            acceptor.drain.clone(),
+            leaving.clone(),
         ));
         let shared = Arc::new(Shared {
             verifier: self.verifier.ok_or_else(|| missing("a verifier"))?,
@@ -297,18 +306,22 @@ impl AuthenticatorBuilder {
             v1,
             readiness.clone(),
         );
-        let mut servers = vec![grpc.await];
-        if let Some(listener) = http {
-            let acceptor = acceptor.for_operators();
-            servers.push(serve_http(acceptor, listener, metrics, readiness));
-        }
+        let grpc = grpc.await;
+        let http = http.map(|listener| {
+            let acceptor = acceptor.for_operators(close.clone());
+            serve_http(acceptor, listener, metrics, readiness)
+        });
         until_started.disarm();
         Ok(Running {
             grpc_addr,
             http_addr,
+            leaving,
             drain: acceptor.drain,
+            close,
             abort: acceptor.abort,
-            servers,
+            grpc,
+            http,
+            drain_delay: self.drain_delay,
             drain_timeout: self.drain_timeout,
         })
     }

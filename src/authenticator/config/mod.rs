@@ -36,6 +36,7 @@ pub(crate) struct Config {
     pub(crate) host: String,
     pub(crate) http_port: u16,
     pub(crate) grpc_port: u16,
+    pub(crate) drain_delay: Duration,
     pub(crate) drain_timeout: Duration,
     /// None: the v1 API is off.
     pub(crate) v1_api: Option<PresignedLimits>,
@@ -79,6 +80,7 @@ impl Config {
             host: layers.text("host").unwrap_or("127.0.0.1").to_owned(),
             http_port: layers.number("http_port", 6000)?,
             grpc_port: layers.number("grpc_port", 6001)?,
+            drain_delay: drain_delay(&layers)?,
             drain_timeout: layers.duration("drain_timeout", Duration::from_secs(20))?,
             v1_api: v1_api(&layers)?,
             log_level,
@@ -103,6 +105,12 @@ impl Config {
             layers,
         })
     }
+}
+
+/// Nobody sends applications to one of development, and who ends it waits.
+fn drain_delay(layers: &Layers) -> Result<Duration> {
+    let default = if layers.switch("dev")? { 0 } else { 2 };
+    layers.duration("drain_delay", Duration::from_secs(default))
 }
 
 fn v1_api(layers: &Layers) -> Result<Option<PresignedLimits>> {

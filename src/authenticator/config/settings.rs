@@ -45,8 +45,10 @@ settings! {
             "Port of health and metrics; 0 takes a free one [default: 6000]"
         "grpc_port" "APPROZIUM_GRPC_PORT" Value
             "Port for applications; 0 takes a free one [default: 6001]"
+        "drain_delay" "APPROZIUM_DRAIN_DELAY" Value
+            "How long it serves on after SIGTERM, and says that it is not ready [default: 2s]"
         "drain_timeout" "APPROZIUM_DRAIN_TIMEOUT" Value
-            "How long logins under way may take after SIGTERM [default: 20s]"
+            "How long logins under way may take after that [default: 20s]"
         "v1_api" "APPROZIUM_V1_API" Switch
             "Serve the original's API too, for its SDKs: its proofs can be replayed"
         "v1_max_expires" "APPROZIUM_V1_MAX_EXPIRES" Value

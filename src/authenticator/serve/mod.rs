@@ -170,6 +170,7 @@ async fn common(config: &Config) -> Result<AuthenticatorBuilder> {
         .limits(config.limits.clone())
         .v1_api(config.v1_api)
         .meter_provider(&*opentelemetry::global::meter_provider())
+        .drain_delay(config.drain_delay)
         .drain_timeout(config.drain_timeout);
     let builder = replays(config, builder)?;
     Ok(if config.audiences.is_empty() {

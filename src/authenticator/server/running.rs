@@ -11,9 +11,13 @@ use tokio_util::sync::CancellationToken;
 pub struct Running {
     pub(super) grpc_addr: SocketAddr,
     pub(super) http_addr: Option<SocketAddr>,
+    pub(super) leaving: CancellationToken,
     pub(super) drain: CancellationToken,
+    pub(super) close: CancellationToken,
     pub(super) abort: CancellationToken,
-    pub(super) servers: Vec<JoinHandle<()>>,
+    pub(super) grpc: JoinHandle<()>,
+    pub(super) http: Option<JoinHandle<()>>,
+    pub(super) drain_delay: Duration,
     pub(super) drain_timeout: Duration,
 }
 
@@ -28,11 +32,20 @@ impl Running {
         self.http_addr
     }
 
-    /// Takes no new connections and calls, and waits for those under way, no longer than the drain
-    /// timeout. Says whether all ended by themselves.
+    /// Is ready no more, and says so to whoever asks; after the drain delay takes no new connections
+    /// and calls, and waits for those under way, no longer than the drain timeout. Who asks for its
+    /// health is answered until then. Says whether all ended by themselves.
     pub async fn shutdown(mut self) -> bool {
+        self.leaving.cancel();
+        tokio::time::sleep(self.drain_delay).await;
         self.drain.cancel();
-        let all = futures_util::future::join_all(self.servers.iter_mut());
+        let all = async {
+            let _ = (&mut self.grpc).await;
+            self.close.cancel();
+            if let Some(http) = &mut self.http {
+                let _ = http.await;
+            }
+        };
         let drained = tokio::time::timeout(self.drain_timeout, all).await.is_ok();
         self.abort.cancel();
         drained
@@ -41,10 +54,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.leaving.cancel();
         self.drain.cancel();
+        self.close.cancel();
         self.abort.cancel();
-        for server in &self.servers {
-            server.abort();
+        self.grpc.abort();
+        if let Some(http) = &self.http {
+            http.abort();
         }
     }
 }

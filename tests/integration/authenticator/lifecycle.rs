@@ -41,6 +41,54 @@ async fn logins_under_way_end_well_after_sigterm() {
     assert!(channel(address, tls(&dev.authority())).await.is_err());
 }
 
+/// Whoever sends applications to it has to see that it goes before it is gone.
+#[tokio::test]
+async fn it_is_not_ready_before_it_takes_no_more_logins() {
+    let dev = Dev::start_with(&record("app", ""), &["--drain-delay=60m"]).await;
+    assert_eq!(dev.get("/v1/ready").await.0, 200);
+    dev.process.terminate();
+    until("503", async || {
+        (dev.get("/v1/ready").await.0 == 503).then_some(())
+    })
+    .await;
+    let (status, ready) = dev.get("/readyz").await;
+    assert!(
+        status == 503 && ready.contains("\"draining\":true"),
+        "{ready}"
+    );
+    assert_eq!(dev.get("/v1/health").await.0, 503);
+    let channel = channel(dev.variable("APPROZIUM_ADDRESS"), tls(&dev.authority())).await;
+    let mut health = HealthClient::new(channel.unwrap());
+    until("NOT_SERVING", async || {
+        let checked = health.check(HealthCheckRequest::default()).await.unwrap();
+        (checked.into_inner().status() == ServingStatus::NotServing).then_some(())
+    })
+    .await;
+    // Who has not seen it yet is served.
+    let client = Client::connect(&dev).await;
+    let token = client.token(&dev, "checkout").await;
+    client.accepted(&token, "app").await;
+}
+
+#[tokio::test]
+async fn health_is_answered_for_as_long_as_logins_are_under_way() {
+    let mut dev = Dev::start(&record("app", "")).await;
+    let client = Client::connect(&dev).await;
+    let token = client.token(&dev, "checkout").await;
+    let login = client.accepted(&token, "app").await;
+    dev.process.terminate();
+    until("nobody is let in", async || {
+        let address = dev.variable("APPROZIUM_ADDRESS");
+        let refused = channel(address, tls(&dev.authority())).await.is_err();
+        refused.then_some(())
+    })
+    .await;
+    assert_eq!(dev.get("/v1/ready").await.0, 503);
+    assert_eq!(dev.get("/livez").await.0, 200);
+    drop((login, client));
+    assert!(dev.process.ended().await.success());
+}
+
 /// There is no audit log of its own that it could open anew.
 #[tokio::test]
 async fn a_hangup_ends_nothing() {
