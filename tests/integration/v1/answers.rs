@@ -97,6 +97,19 @@ async fn each_method_answers_as_the_originals_did() {
             "approzium_phase_duration_seconds_count{phase=\"handshake_v1\",outcome=\"ok\"}",
             4.0,
         ),
+        (
+            "approzium_handshake_duration_seconds_count{method=\"md5\",outcome=\"ok\"}",
+            2.0,
+        ),
+        (
+            "approzium_handshake_duration_seconds_count{method=\"scram-sha-256\",outcome=\"ok\"}",
+            1.0,
+        ),
+        (
+            "approzium_handshake_duration_seconds_count{method=\"mysql_native_password\",\
+             outcome=\"ok\"}",
+            1.0,
+        ),
     ] {
         assert_eq!(house.metric(series).await, value, "{series}");
     }

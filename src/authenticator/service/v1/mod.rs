@@ -179,6 +179,7 @@ impl Call {
             }
         };
         metrics.request_ended(Phase::HandshakeV1, ending, began.elapsed());
+        metrics.handshake(self.audit.method, ending, began.elapsed());
         metrics.stream_ended();
         result
     }
