@@ -219,6 +219,23 @@ async fn names_with_control_characters_are_refused_at_the_edge() {
     assert!(dev.process.lines(|line| line["forged"] == true).is_empty());
 }
 
+/// There is no answer for MySQL's `caching_sha2_password`, whose full authentication would hand out
+/// the password.
+#[tokio::test]
+async fn databases_other_than_postgresql_are_answered_nothing() {
+    let dev = Dev::start(&record("app", "")).await;
+    let client = Client::connect(&dev).await;
+    let token = client.token(&dev, "checkout").await;
+    for system in [-1, 0, 2, 3, i32::MAX] {
+        let mut begun = start(&token, "app");
+        begun.system = system;
+        let refused = client.start(begun).await.refusal().await;
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        let reason = dev.reason(&request_id(&refused), "denied").await;
+        assert_eq!(reason, "unsupported_system", "{system}");
+    }
+}
+
 #[tokio::test]
 async fn the_order_of_messages_is_the_protocols_and_there_is_one_proof() {
     let dev = Dev::start(&record("app", ", methods: [md5, scram-sha-256]")).await;

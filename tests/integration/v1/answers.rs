@@ -115,6 +115,20 @@ async fn each_method_answers_as_the_originals_did() {
     }
 }
 
+/// Nobody's verdict on a proof is kept, so that there is nothing by which another could pass for it.
+#[tokio::test]
+async fn each_login_by_one_proof_is_a_question_to_sts() {
+    let sts = dev_sts().await;
+    let house = v1(&sts, &record_of("bob", "password", ", methods: [md5]")).await;
+    let client = Client::of(&house).await;
+    let bob = checkout(&sts, "bob");
+    for asked in [1.0, 2.0, 3.0] {
+        client.md5(&bob, &[1, 2, 3, 4]).await.unwrap();
+        let attempts = "approzium_total_identity_verification_attempts";
+        assert_eq!(house.metric(attempts).await, asked);
+    }
+}
+
 #[tokio::test]
 async fn digests_answer_for_their_own_salt_and_no_other_method() {
     let sts = dev_sts().await;
