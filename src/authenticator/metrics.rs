@@ -69,6 +69,7 @@ pub(crate) struct Metrics {
     reloads: Reloads,
     ready: Gauge,
     certificate: Certificate,
+    client_ca: Certificate,
     audit_write_failures: Counter,
 }
 
@@ -94,6 +95,12 @@ impl Default for Metrics {
             "approzium_certificate_expiry_timestamp_seconds",
             "When the first certificate of the chain expires",
             certificate.clone(),
+        );
+        let client_ca = Certificate::default();
+        catalogue.register(
+            "approzium_client_ca_expiry_timestamp_seconds",
+            "When the first authority of client certificates expires",
+            client_ca.clone(),
         );
         catalogue.register(
             "approzium_build",
@@ -159,6 +166,7 @@ impl Default for Metrics {
             reloads,
             ready,
             certificate,
+            client_ca,
             audit_write_failures,
         }
     }
@@ -168,6 +176,11 @@ impl Metrics {
     /// The certificate in use, from now on.
     pub(crate) fn certificate(&self, validity: Option<Validity>) {
         self.certificate.0.store(Arc::new(validity));
+    }
+
+    /// The authorities of clients in use, from now on.
+    pub(crate) fn client_ca(&self, validity: Option<Validity>) {
+        self.client_ca.0.store(Arc::new(validity));
     }
 
     /// Of the certificate in use; none in plaintext.
@@ -279,7 +292,7 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// As a metric, its expiry; nothing in plaintext.
+/// As a metric, its expiry; nothing where there is none.
 #[derive(Clone, Debug, Default)]
 struct Certificate(Arc<ArcSwap<Option<Validity>>>);
 

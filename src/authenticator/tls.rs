@@ -21,6 +21,7 @@ use x509_cert::{
 
 use super::{
     metrics::{File, Metrics},
+    readiness::Validity,
     reload::{self, Watched},
 };
 use crate::{Error, Result};
@@ -50,6 +51,7 @@ struct Material {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     clients: Option<RootCertStore>,
+    clients_validity: Option<Validity>,
 }
 
 impl ServerTls {
@@ -75,6 +77,7 @@ impl ServerTls {
                 chain,
                 key,
                 clients: None,
+                clients_validity: None,
             },
         })
     }
@@ -104,15 +107,20 @@ impl ServerTls {
         let problem = |error: &dyn std::fmt::Display| {
             Error::configuration(format!("client_ca_path: {error}"))
         };
+        let certificates = CertificateDer::pem_slice_iter(authorities)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| problem(&error))?;
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(authorities) {
-            let certificate = certificate.map_err(|error| problem(&error))?;
-            roots.add(certificate).map_err(|error| problem(&error))?;
+        for certificate in &certificates {
+            roots
+                .add(certificate.clone())
+                .map_err(|error| problem(&error))?;
         }
         if roots.is_empty() {
             return Err(problem(&"it holds no certificate"));
         }
         self.material.clients = Some(roots);
+        self.material.clients_validity = validity(&certificates);
         Ok(self)
     }
 
@@ -140,25 +148,20 @@ impl ServerTls {
             Some(path) => tls.open_client_ca(path),
             None => {
                 tls.material.clients.clone_from(&self.material.clients);
+                tls.material.clients_validity = self.material.clients_validity;
                 Ok(tls)
             }
         }
     }
 
     /// From when and until when every certificate of the chain is valid, in seconds since 1970.
-    pub(crate) fn validity(&self) -> Option<(u64, u64)> {
-        let validities = self.material.chain.iter().map(|der| {
-            let certificate = Certificate::from_der(der).ok()?;
-            let validity = certificate.tbs_certificate().validity();
-            let seconds = |time: x509_cert::time::Time| time.to_unix_duration().as_secs();
-            Some((seconds(validity.not_before), seconds(validity.not_after)))
-        });
-        validities
-            .reduce(|one, other| {
-                let ((from, until), (later, earlier)) = (one?, other?);
-                Some((from.max(later), until.min(earlier)))
-            })
-            .flatten()
+    pub(crate) fn validity(&self) -> Option<Validity> {
+        validity(&self.material.chain)
+    }
+
+    fn show(&self, metrics: &Metrics) {
+        metrics.certificate(self.validity());
+        metrics.client_ca(self.material.clients_validity);
     }
 
     /// The names that the certificate carries, but for wildcards: what clients may have dialled.
@@ -195,6 +198,7 @@ impl ServerTls {
             chain,
             key,
             clients,
+            ..
         } = &self.material;
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
@@ -227,7 +231,7 @@ impl LiveTls {
         metrics: Arc<Metrics>,
         end: CancellationToken,
     ) -> Result<Self> {
-        metrics.certificate(tls.validity());
+        tls.show(&metrics);
         let live = LiveTls(Arc::new(ArcSwap::from_pointee(tls.config()?)));
         if let Some(files) = tls.files.clone() {
             let watched = Watched::new(files.paths());
@@ -241,7 +245,7 @@ impl LiveTls {
                         // A session that is resumed would be one of the old authorities: the new
                         // configuration remembers none.
                         config.store(Arc::new(tls.config()?));
-                        metrics.certificate(tls.validity());
+                        tls.show(&metrics);
                         *in_use = tls;
                     }
                     Ok(changed)
@@ -276,6 +280,22 @@ impl Files {
     }
 }
 
+/// From when and until when all of them are valid.
+fn validity(certificates: &[CertificateDer<'_>]) -> Option<Validity> {
+    let validities = certificates.iter().map(|der| {
+        let certificate = Certificate::from_der(der).ok()?;
+        let validity = certificate.tbs_certificate().validity();
+        let seconds = |time: x509_cert::time::Time| time.to_unix_duration().as_secs();
+        Some((seconds(validity.not_before), seconds(validity.not_after)))
+    });
+    validities
+        .reduce(|one, other| {
+            let ((from, until), (later, earlier)) = (one?, other?);
+            Some((from.max(later), until.min(earlier)))
+        })
+        .flatten()
+}
+
 fn ip_address(octets: &[u8]) -> Option<String> {
     if let Ok(v4) = <[u8; 4]>::try_from(octets) {
         return Some(std::net::Ipv4Addr::from(v4).to_string());
@@ -308,6 +328,29 @@ mod tests {
         let tls = ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
         assert_eq!(tls.names(), ["auth.example", "127.0.0.1", "::1"]);
         assert!(tls.config().is_ok());
+    }
+
+    #[tokio::test]
+    async fn when_the_first_authority_of_clients_ends_is_a_metric() {
+        let (chain, key) = certificate(&["a"]);
+        let authority = |year| {
+            let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
+            let key = rcgen::KeyPair::generate().unwrap();
+            params.self_signed(&key).unwrap().pem()
+        };
+        let shown = |tls: ServerTls| {
+            let metrics = Arc::new(Metrics::default());
+            LiveTls::start(tls, metrics.clone(), CancellationToken::new()).unwrap();
+            metrics.exposition().unwrap()
+        };
+        let tls = || ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+        let name = "\napprozium_client_ca_expiry_timestamp_seconds ";
+        let both = authority(2200) + &authority(2100);
+        let text = shown(tls().with_client_ca(both.as_bytes()).unwrap());
+        assert!(text.contains(&format!("{name}4102444800\n")), "{text}");
+        assert!(!shown(tls()).contains(name));
     }
 
     #[test]

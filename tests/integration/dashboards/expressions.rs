@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Panels in which there is nothing while all is well: nobody goes away, no bound is reached.
 const MAY_BE_EMPTY: [&str; 2] = [r#"decision="failed""#, r#"reason=~"too_many_.+""#];
 
+/// There is one only where client certificates are demanded, which nothing here has.
+const MAY_BE_UNKNOWN: &str = "approzium_client_ca_expiry_timestamp_seconds";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_metric_is_emitted_and_every_question_is_answered() {
     let stack = peer!(Stack::start());
@@ -30,7 +33,8 @@ async fn every_metric_is_emitted_and_every_question_is_answered() {
     let boards = boards();
 
     let prometheus = &stack.prometheus;
-    let named = named(&boards);
+    let mut named = named(&boards);
+    assert!(named.remove(MAY_BE_UNKNOWN));
     assert!(!named.is_empty());
     nothing_left("metrics that nobody emits", async || {
         let known: BTreeSet<_> = prometheus.names().await.unwrap().into_iter().collect();
