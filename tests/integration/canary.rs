@@ -97,14 +97,22 @@ async fn a_password_stays_in_the_authenticator() {
     let metrics = authenticator.metrics().await;
     assert!(metrics.contains("approzium_"), "{metrics}");
     let application = application.end().await;
-    let authenticator = authenticator.end().await;
-    logs_are_complete(&application, &authenticator);
+    let (authenticator, audit) = authenticator.end().await;
+    logs_are_complete(&application, &authenticator, &audit);
+    let exported = collector.metrics();
+    let name = b"approzium_decisions";
+    assert!(
+        positions(&exported, name).next().is_some(),
+        "no metrics came"
+    );
     spans_are_complete(&collector);
     for (what, text) in [
         ("the metrics", metrics.as_bytes()),
         ("the application's log", application.as_bytes()),
         ("the Authenticator's log", authenticator.as_bytes()),
-        ("the spans", &collector.everything()),
+        ("the audit log", audit.as_bytes()),
+        ("the exported metrics", &exported),
+        ("the spans", &collector.spans()),
     ] {
         let known = needles.found_in(text);
         for found in known.union(&unprintable.found_in(text)) {
@@ -253,7 +261,7 @@ fn positions(text: &[u8], begins: &[u8]) -> impl Iterator<Item = usize> {
 }
 
 /// That there was something to search: everything was logged, every decision is there.
-fn logs_are_complete(application: &str, authenticator: &str) {
+fn logs_are_complete(application: &str, authenticator: &str, audit: &str) {
     assert_eq!(
         application.matches("\nrefused: ").count(),
         4,
@@ -268,11 +276,9 @@ fn logs_are_complete(application: &str, authenticator: &str) {
         assert!(application.contains(said), "{said}");
     }
     let mut reasons = BTreeSet::new();
-    for line in authenticator.lines().filter(|line| line.starts_with('{')) {
+    for line in audit.lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        if line["target"] == "approzium::audit" {
-            reasons.insert(line["reason"].as_str().unwrap().to_owned());
-        }
+        reasons.insert(line["reason"].as_str().unwrap().to_owned());
     }
     let expected = [
         "login_refused",

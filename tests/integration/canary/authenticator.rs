@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Authenticator {
     process: Process,
     folder: PathBuf,
+    audit: PathBuf,
     environment: BTreeMap<String, String>,
 }
 
@@ -50,7 +51,11 @@ impl Authenticator {
             .arg(&secrets)
             .arg("--dev-dir")
             .arg(folder.join("dev"))
+            .arg("--audit-log-path")
+            .arg(folder.join("audit.jsonl"))
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector)
+            .env("OTEL_METRICS_EXPORTER", "otlp")
+            .env("OTEL_METRIC_EXPORT_INTERVAL", "200")
             .env("RUST_BACKTRACE", "1");
         let mut process = Process::start(
             "approzium serve --dev",
@@ -68,6 +73,7 @@ impl Authenticator {
         Authenticator {
             process,
             folder: folder.join("dev"),
+            audit: folder.join("audit.jsonl"),
             environment: exports(&fs::read_to_string(env).unwrap()),
         }
     }
@@ -118,13 +124,13 @@ impl Authenticator {
         response.text().await.unwrap()
     }
 
-    /// Stops it, and returns its log.
-    pub(super) async fn end(mut self) -> String {
+    /// Stops it, and returns its log and its audit log.
+    pub(super) async fn end(mut self) -> (String, String) {
         self.process.signal(Stop::Terminate);
         let status = self.process.finish(PATIENCE).await.unwrap();
         let log = self.process.log();
         assert!(status.success(), "{status}: {log}");
-        log
+        (log, fs::read_to_string(&self.audit).unwrap())
     }
 }
 

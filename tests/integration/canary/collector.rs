@@ -1,13 +1,19 @@
-//! Where both processes send their spans.
+//! Where both processes send their spans, and the Authenticator its metrics.
 
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
 };
 
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-    trace_service_server::{TraceService, TraceServiceServer},
+use opentelemetry_proto::tonic::collector::{
+    metrics::v1::{
+        ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+        metrics_service_server::{MetricsService, MetricsServiceServer},
+    },
+    trace::v1::{
+        ExportTraceServiceRequest, ExportTraceServiceResponse,
+        trace_service_server::{TraceService, TraceServiceServer},
+    },
 };
 use prost::Message as _;
 use tokio::{net::TcpListener, task::JoinSet};
@@ -18,22 +24,27 @@ use tonic::{Request, Response, Status, transport::Server};
 pub(super) struct Collector {
     url: String,
     exports: Exports,
+    metrics: Metrics,
     _server: JoinSet<()>,
 }
 
 type Exports = Arc<Mutex<Vec<ExportTraceServiceRequest>>>;
+type Metrics = Arc<Mutex<Vec<ExportMetricsServiceRequest>>>;
 
 impl Collector {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let exports = Exports::default();
+        let metrics = Metrics::default();
         let service = TraceServiceServer::new(Service(Arc::clone(&exports)));
+        let of_metrics = MetricsServiceServer::new(OfMetrics(Arc::clone(&metrics)));
         let mut server = JoinSet::new();
         server.spawn(async move {
             let incoming = TcpListenerStream::new(listener);
             Server::builder()
                 .add_service(service)
+                .add_service(of_metrics)
                 .serve_with_incoming(incoming)
                 .await
                 .unwrap();
@@ -41,6 +52,7 @@ impl Collector {
         Collector {
             url,
             exports,
+            metrics,
             _server: server,
         }
     }
@@ -63,8 +75,19 @@ impl Collector {
             .collect()
     }
 
-    /// Everything that was sent, as it was on the wire, and as a person would print it.
-    pub(super) fn everything(&self) -> Vec<u8> {
+    /// All metrics that were sent, as they were on the wire, and as a person would print them.
+    pub(super) fn metrics(&self) -> Vec<u8> {
+        let exports = self.metrics.lock().unwrap();
+        let mut all = Vec::new();
+        for export in exports.iter() {
+            all.extend(export.encode_to_vec());
+            all.extend(format!("{export:?}\n").into_bytes());
+        }
+        all
+    }
+
+    /// All spans that were sent, the same.
+    pub(super) fn spans(&self) -> Vec<u8> {
         let exports = self.exports.lock().unwrap();
         let mut all = Vec::new();
         for export in exports.iter() {
@@ -85,5 +108,18 @@ impl TraceService for Service {
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         self.0.lock().unwrap().push(request.into_inner());
         Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+struct OfMetrics(Metrics);
+
+#[tonic::async_trait]
+impl MetricsService for OfMetrics {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        self.0.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(ExportMetricsServiceResponse::default()))
     }
 }
