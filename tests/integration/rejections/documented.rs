@@ -94,6 +94,5 @@ fn is_run(source: &str, test: &str) -> bool {
         .take_while(|line| !line.is_empty() && !line.ends_with(['}', '{', ';']))
         .collect();
     let is_test = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-    attributes.iter().any(|line| is_test(line))
-        && !attributes.iter().any(|line| line.starts_with("#[ignore"))
+    attributes.iter().any(is_test) && !attributes.iter().any(|line| line.starts_with("#[ignore"))
 }
