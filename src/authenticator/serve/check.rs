@@ -9,9 +9,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use ::http::Uri;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{address, common, session_keys, tls, verifier};
+use super::{address, common, session_keys, telemetry, tls, verifier};
 use crate::{
     Error, Result,
     authenticator::{AuditLog, SecretsManager, ServerTls, audit::Reason, config::Config},
@@ -71,6 +72,7 @@ async fn production(config: &Config) -> Findings {
         ("records", records(config).await),
         ("audit log", audit_log(config)),
         ("STS", sts(config).await),
+        ("collector", collector().await),
     ];
     if config.v1_api.is_some() {
         let problem = "v1_api: it is on, and its proofs of identity can be replayed";
@@ -229,6 +231,28 @@ async fn sts(config: &Config) -> Finding {
         Ok(()) => Good(format!("the one of {name} answers")),
         Err(rejection) => Bad(format!("the one of {name}: {rejection}")),
     }
+}
+
+/// It serves without one: what cannot be reached is no more than a warning.
+async fn collector() -> Finding {
+    let collectors = telemetry::collectors();
+    if collectors.is_empty() {
+        return Unchecked("no OTEL_EXPORTER_OTLP_ENDPOINT: no spans or metrics are sent");
+    }
+    let mut reached = Vec::new();
+    for (variable, url) in collectors {
+        // Neither here nor below is a password shown that may stand before the host.
+        let Ok(uri) = url.parse::<Uri>() else {
+            return Bad(format!("{variable}: it is no URL"));
+        };
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let at = printable(authority.rsplit('@').next().unwrap_or_default());
+        match telemetry::dial(&uri).await {
+            Ok(()) => reached.push(at),
+            Err(error) => return Doubtful(format!("{variable}: {at}: {error}")),
+        }
+    }
+    Good(format!("something listens at {}", reached.join(", ")))
 }
 
 fn judged(found: Result<String>) -> Finding {

@@ -1,8 +1,10 @@
 //! The Authenticator's own spans, and its metrics if they are asked for, where a collector is named.
 
-use std::{env, time::Duration};
+use std::{env, io, time::Duration};
 
+use ::http::Uri;
 use ::opentelemetry::global;
+use tokio::net::TcpStream;
 
 use crate::{
     Result,
@@ -14,7 +16,7 @@ use crate::{
 
 const SERVICE_NAME: &str = "approzium-authenticator";
 
-/// How long the last spans may take.
+/// How long the last spans, and a look at a collector, may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// It is exported until this is shut down.
@@ -49,6 +51,34 @@ pub(super) async fn start() -> Result<Telemetry> {
         global::set_meter_provider(metrics.clone());
     }
     Ok(Telemetry(Some(pipeline)))
+}
+
+/// The collectors that are named, each with the variable that does.
+pub(super) fn collectors() -> Vec<(&'static str, String)> {
+    let variables = [
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    ];
+    let url = |name| env::var(name).ok().filter(|url| !url.is_empty());
+    let named = variables
+        .into_iter()
+        .filter_map(|name| Some((name, url(name)?)));
+    named.collect()
+}
+
+/// Whether anything listens there.
+pub(super) async fn dial(collector: &Uri) -> io::Result<()> {
+    let host = collector.host().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = match collector.scheme_str() {
+        Some("http") => 80,
+        _ => 443,
+    };
+    let port = collector.port_u16().unwrap_or(port);
+    let dialled = tokio::time::timeout(PATIENCE, TcpStream::connect((host, port))).await;
+    dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+    Ok(())
 }
 
 impl Telemetry {

@@ -98,6 +98,7 @@ fn what_is_good_is_said_and_nothing_listens() {
         "ok       records       ",
         "ok       audit log     it can be written",
         "-        STS           no aws_region",
+        "-        collector     no OTEL_EXPORTER_OTLP_ENDPOINT",
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }
@@ -216,6 +217,48 @@ fn what_is_not_good_is_named_beside_what_is() {
         // One thing is wrong, and the others are looked at all the same.
         assert!(said.lines().count() >= 7, "{said}");
     }
+}
+
+/// It serves without a collector, and not with one that cannot be.
+#[test]
+fn a_collector_is_dialled() {
+    let files = Files::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let url = format!("http://user:{PASSWORD}@{address}");
+    let look = |variable: &str, url: &str, code: i32| {
+        let mut command = files.command(&GOOD);
+        command.args(["--grpc-port=0", "--http-port=0"]);
+        let output = failing({
+            command.env(variable, url);
+            command
+        });
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        let line = said.lines().find(|line| line.contains(" collector "));
+        line.unwrap_or_else(|| panic!("{said}")).to_owned()
+    };
+    for variable in [
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    ] {
+        let reached = look(variable, &url, 0);
+        assert!(
+            reached.starts_with("ok ") && reached.contains(&address),
+            "{reached}"
+        );
+        let none = look(variable, "http://a collector", 1);
+        assert!(
+            none.starts_with("FAILED ") && none.contains(variable),
+            "{none}"
+        );
+    }
+    drop(taken);
+    let away = look("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &url, 0);
+    assert!(
+        away.starts_with("warning ") && away.contains(&address),
+        "{away}"
+    );
 }
 
 #[test]
