@@ -56,7 +56,7 @@ fn planted(text: &str) {
     if !text.contains("*/") && !text.contains("/*") && !text.ends_with(['/', '*']) {
         literals.push(format!("/*{text} {SECRET}*/ 1"));
     }
-    if !text.contains('\n') {
+    if !text.contains(['\n', '\r']) {
         literals.push(format!("1 --{text}{SECRET}\n"));
     }
     for literal in literals {
