@@ -1,21 +1,16 @@
 //! Who may use which record. Asked only about identities that are verified.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use super::{
     limits::{Limits, OncePer},
     lookups::Lookups,
     metrics::{Ending, Metrics},
-    secrets::{Admission, Freshness, Record, RecordKey, Secrets, Sign, Unavailable},
+    secrets::{
+        Admission, Freshness, REREAD_INTERVAL, Record, RecordKey, Secrets, Sign, Unavailable,
+    },
 };
 use crate::identity::VerifiedIdentity;
-
-/// How often one record may be read again because something looks like a rotation: the signs of it
-/// are in clients' hands.
-const REREAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why nobody is let in. For the audit log; callers cannot tell the first three apart, and neither
 /// from them what is no record.

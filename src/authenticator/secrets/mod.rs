@@ -27,7 +27,7 @@ mod unavailable;
 #[cfg(feature = "vault")]
 mod vault;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 #[cfg(feature = "asm")]
 pub use aws::{AwsSecrets, AwsSecretsBuilder};
@@ -51,6 +51,10 @@ pub(crate) enum Freshness {
     /// Read again now: something looks like a rotation.
     Reread,
 }
+
+/// How often one record may be read again because something looks like a rotation: the signs of it
+/// are in clients' hands.
+pub(crate) const REREAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What looks like a rotation. All of them are clients' word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

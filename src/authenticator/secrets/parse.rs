@@ -13,8 +13,8 @@ use super::{
 use crate::identity::Principal;
 
 const KEYS: &str = "dbhost, dbport, dbuser, password or scram_sha_256 (salt, iterations, \
-    client_key, server_key, or a list of such), iam_arn, iam_arns, iam_accounts, user_ids, methods, pinned_salt, \
-    pinned_iterations, pinned_certificates, channel_binding";
+    client_key, server_key, or a list of such), iam_arn, iam_arns, iam_accounts, user_ids, methods, \
+    pinned_salt, pinned_iterations, pinned_certificates, channel_binding";
 
 /// Reads a whole file.
 pub(crate) fn records(yaml: &[u8]) -> Result<Vec<Arc<Record>>, String> {

@@ -73,8 +73,8 @@ const MESSAGES_OF_NAMES: &[&str] = &[
 /// The class of SQLSTATEs of names that are not there, or not for this user.
 const SYNTAX_AND_ACCESS: &str = "42";
 
-/// What says so while it reads the statement, or checks rights on what it names. Other servers than PostgreSQL, and
-/// versions to come, may have others: of their errors the SQLSTATE tells.
+/// What says so while it reads the statement, or checks rights on what it names. Other servers than
+/// PostgreSQL, and versions to come, may have others: of their errors the SQLSTATE tells.
 const ROUTINES_OF_THE_STATEMENT: &[&str] = &[
     "aclcheck_error",
     "check_agg_arguments",

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt::Debug,
     sync::{Arc, Mutex},
 };
 
@@ -15,7 +16,7 @@ use opentelemetry_proto::tonic::collector::{
         trace_service_server::{TraceService, TraceServiceServer},
     },
 };
-use prost::Message as _;
+use prost::Message;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
@@ -77,25 +78,22 @@ impl Collector {
 
     /// All metrics that were sent, as they were on the wire, and as a person would print them.
     pub(super) fn metrics(&self) -> Vec<u8> {
-        let exports = self.metrics.lock().unwrap();
-        let mut all = Vec::new();
-        for export in exports.iter() {
-            all.extend(export.encode_to_vec());
-            all.extend(format!("{export:?}\n").into_bytes());
-        }
-        all
+        everything(&self.metrics)
     }
 
     /// All spans that were sent, the same.
     pub(super) fn spans(&self) -> Vec<u8> {
-        let exports = self.exports.lock().unwrap();
-        let mut all = Vec::new();
-        for export in exports.iter() {
-            all.extend(export.encode_to_vec());
-            all.extend(format!("{export:?}\n").into_bytes());
-        }
-        all
+        everything(&self.exports)
     }
+}
+
+fn everything(exports: &Mutex<Vec<impl Message + Debug>>) -> Vec<u8> {
+    let mut all = Vec::new();
+    for export in exports.lock().unwrap().iter() {
+        all.extend(export.encode_to_vec());
+        all.extend(format!("{export:?}\n").into_bytes());
+    }
+    all
 }
 
 struct Service(Exports);

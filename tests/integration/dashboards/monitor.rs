@@ -10,15 +10,19 @@ use super::Stack;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_monitor_tab_has_rates_errors_and_durations_of_spans() {
-    let stack = peer!(Stack::start());
-    let pipeline = otlp::pipeline()
+async fn pipeline(stack: &Stack) -> otlp::Pipeline {
+    otlp::pipeline()
         .service_name("shop")
         .endpoint(stack.jaeger.otlp_grpc())
         .build()
         .await
-        .unwrap();
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_monitor_tab_has_rates_errors_and_durations_of_spans() {
+    let stack = peer!(Stack::start());
+    let pipeline = pipeline(&stack).await;
     let tracer = pipeline.tracer("test");
     // A rate needs spans between two scrapes: they are made for as long as it is asked.
     let query = async |name, status| {
@@ -64,12 +68,7 @@ async fn the_monitor_tab_has_rates_errors_and_durations_of_spans() {
 async fn names_of_spans_without_end_are_counted_together() {
     const NAMES: usize = 1_100;
     let stack = peer!(Stack::start());
-    let pipeline = otlp::pipeline()
-        .service_name("shop")
-        .endpoint(stack.jaeger.otlp_grpc())
-        .build()
-        .await
-        .unwrap();
+    let pipeline = pipeline(&stack).await;
     let tracer = pipeline.tracer("test");
     for name in 0..NAMES {
         tracer.start(format!("CREATE report_{name}")).end();

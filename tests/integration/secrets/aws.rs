@@ -43,14 +43,20 @@ fn at(moto: &Moto, credentials: &Credentials, folder: &tempfile::TempDir) -> Aws
         .ttl(Duration::from_millis(1))
 }
 
+/// A record, and who may read it.
+async fn reader_of_a_record(moto: &Moto) -> Credentials {
+    let user = moto.user("approzium").await.unwrap();
+    moto.allow("approzium", &least_policy()).await.unwrap();
+    let record = secret("app", PASSWORD).to_string();
+    moto.secret("eu-central-1", NAME, &record).await.unwrap();
+    user
+}
+
 #[tokio::test]
 async fn records_are_secrets_named_after_their_database() {
     let moto = peer!(Moto::start());
-    let user = moto.user("approzium").await.unwrap();
-    moto.allow("approzium", &least_policy()).await.unwrap();
+    let user = reader_of_a_record(&moto).await;
     let folder = tempfile::tempdir().unwrap();
-    let record = secret("app", PASSWORD).to_string();
-    moto.secret("eu-central-1", NAME, &record).await.unwrap();
 
     let secrets = at(&moto, &user, &folder).build().await.unwrap();
     let service = Service::start(secrets).await;
@@ -141,11 +147,8 @@ impl ProvideCredentials for Halting {
 #[tokio::test]
 async fn credentials_that_are_late_are_not_asked_for_anew() {
     let moto = peer!(Moto::start());
-    let user = moto.user("approzium").await.unwrap();
-    moto.allow("approzium", &least_policy()).await.unwrap();
+    let user = reader_of_a_record(&moto).await;
     let folder = tempfile::tempdir().unwrap();
-    let record = secret("app", PASSWORD).to_string();
-    moto.secret("eu-central-1", NAME, &record).await.unwrap();
     let (asked, release) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let halting = Halting {
         credentials: aws_credential_types::Credentials::from_keys(

@@ -4,7 +4,6 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -12,11 +11,8 @@ use tokio::time::Instant;
 use super::{Answer, Record, RecordKey};
 use crate::authenticator::{
     limits::locked,
-    secrets::{Credential, Sign},
+    secrets::{Credential, REREAD_INTERVAL, Sign},
 };
-
-/// How often one record may be read again for signs.
-pub(super) const REREAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The signs against the records of one database.
 #[derive(Default)]

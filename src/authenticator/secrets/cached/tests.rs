@@ -3,7 +3,8 @@ use std::sync::{Mutex, atomic::AtomicUsize};
 use futures_util::future::join_all;
 use tokio::time::{advance, sleep};
 
-use super::{signs::REREAD_INTERVAL, *};
+use super::*;
+use crate::authenticator::secrets::REREAD_INTERVAL;
 use crate::authenticator::secrets::records;
 
 const TTL: Duration = Duration::from_secs(60);
