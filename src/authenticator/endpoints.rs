@@ -8,6 +8,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
     metrics::Metrics,
     readiness::Readiness,
     service::{MAX_MESSAGE_SIZE, Service, V1Service},
+    timely::Timely,
 };
 use crate::{
     error::printable,
@@ -26,7 +28,7 @@ use crate::{
 };
 
 /// The service as gRPC's health protocol knows it; the empty name stands for the whole server.
-const SERVICE: &str = "approzium.v2.Authenticator";
+const NAMES: [&str; 2] = ["", "approzium.v2.Authenticator"];
 
 const MAX_HEADERS: u32 = 16 << 10;
 
@@ -44,27 +46,27 @@ pub(super) async fn serve_grpc(
     v1: Option<V1Service>,
     readiness: Arc<Readiness>,
 ) -> JoinHandle<()> {
+    let within = acceptor.handshake_timeout;
     let (health, health_service) = tonic_health::server::health_reporter();
-    let health_service = health_service.max_decoding_message_size(MAX_MESSAGE_SIZE);
+    let health_service = Timely {
+        service: health_service.max_decoding_message_size(MAX_MESSAGE_SIZE),
+        within,
+    };
     let is_ready = readiness.state().await.is_ready();
     report(&health, is_ready).await;
     let service = AuthenticatorServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_SIZE)
         .max_encoding_message_size(MAX_MESSAGE_SIZE);
-    let v1 = v1.map(|v1| {
-        V1Server::new(v1)
+    let v1 = v1.map(|v1| Timely {
+        service: V1Server::new(v1)
             .max_decoding_message_size(MAX_MESSAGE_SIZE)
-            .max_encoding_message_size(MAX_MESSAGE_SIZE)
+            .max_encoding_message_size(MAX_MESSAGE_SIZE),
+        within,
     });
     let drain = acceptor.drain.clone();
-    let draining = async move {
-        let leaving = readiness.leaving();
-        leaving
-            .run_until_cancelled(follow(&health, &readiness))
-            .await;
-        report(&health, false).await;
-        drain.cancelled().await;
-    };
+    // A task of its own: tonic forgets what it waits for when it gets no more connections.
+    tokio::spawn(tell(health, readiness, drain.clone()));
+    let draining = drain.cancelled_owned();
     let server = tonic::transport::Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
         .http2_max_header_list_size(MAX_HEADERS)
@@ -81,10 +83,25 @@ pub(super) async fn serve_grpc(
     })
 }
 
-async fn follow(health: &HealthReporter, readiness: &Readiness) {
-    loop {
-        tokio::time::sleep(LOOK).await;
-        report(health, readiness.state().await.is_ready()).await;
+/// Makes gRPC's health what readiness is, until it drains.
+async fn tell(mut health: HealthReporter, readiness: Arc<Readiness>, drain: CancellationToken) {
+    let follow = async {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            report(&health, readiness.state().await.is_ready()).await;
+        }
+    };
+    tokio::select! {
+        () = follow => {}
+        () = readiness.leaving().cancelled() => {}
+        // It never began.
+        () = drain.cancelled() => {}
+    }
+    report(&health, false).await;
+    drain.cancelled().await;
+    // Whoever watches it was told so, and would else be waited for like a login.
+    for name in NAMES {
+        health.clear_service_status(name).await;
     }
 }
 
@@ -94,7 +111,7 @@ async fn report(health: &HealthReporter, is_ready: bool) {
     } else {
         ServingStatus::NotServing
     };
-    for name in ["", SERVICE] {
+    for name in NAMES {
         health.set_service_status(name, status).await;
     }
 }

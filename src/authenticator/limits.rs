@@ -47,7 +47,8 @@ pub struct Limits {
     pub min_iterations: u32,
     /// The most: 100,000.
     pub max_iterations: u32,
-    /// How long a TLS handshake may take, and a client be silent before its first message: 10 s.
+    /// How long a TLS handshake may take, a client be silent before its first message, and a request
+    /// of one message be on its way: 10 s.
     pub handshake_timeout: Duration,
     /// How long a client may take to prove who it is, and so for how long a nonce is good: 60 s, and
     /// never more.

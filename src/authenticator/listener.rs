@@ -55,7 +55,7 @@ pub(crate) struct Acceptor {
     tls: Option<LiveTls>,
     /// What the endpoint offers in TLS.
     protocols: &'static [&'static [u8]],
-    handshake_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
     connections: Arc<Gate<IpAddr>>,
     strangers: Arc<Gate<IpAddr>>,
     metrics: Arc<Metrics>,

@@ -46,6 +46,7 @@ mod server;
 mod service;
 mod sts;
 mod target;
+mod timely;
 mod tls;
 mod token;
 

@@ -34,6 +34,7 @@ mod proofs;
 mod records;
 mod series;
 mod tokens;
+mod unary;
 
 pub(crate) const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 

@@ -164,7 +164,7 @@ settings! {
         "lookups_per_second_per_account" "APPROZIUM_LOOKUPS_PER_SECOND_PER_ACCOUNT" Value
             "Databases newly named by one AWS account [default: 50]"
         "handshake_timeout" "APPROZIUM_HANDSHAKE_TIMEOUT" Value
-            "For TLS handshakes and first messages [default: 10s]"
+            "For TLS handshakes, first messages, and requests of one message [default: 10s]"
         "challenge_timeout" "APPROZIUM_CHALLENGE_TIMEOUT" Value
             "For a database's challenge, and for a login's outcome [default: 60s]"
     }
