@@ -15,7 +15,7 @@ pub enum Rejection {
     Expired,
     /// The proof is dated later than clocks may differ.
     NotYetValid,
-    /// The region is in no partition that this version knows.
+    /// The region is in no partition that this version knows, or none whose STS is asked.
     UnknownRegion,
     /// The proof is meant for another Authenticator.
     Audience,
@@ -96,7 +96,9 @@ impl fmt::Display for Rejection {
             Rejection::Malformed(what) => write!(f, "malformed proof: {what}"),
             Rejection::Expired => f.write_str("the proof was signed too long ago"),
             Rejection::NotYetValid => f.write_str("the proof is dated in the future"),
-            Rejection::UnknownRegion => f.write_str("the proof names an unknown region"),
+            Rejection::UnknownRegion => {
+                f.write_str("the proof names a region whose STS is not asked")
+            }
             Rejection::Audience => f.write_str("the proof is meant for another Authenticator"),
             Rejection::Signature => f.write_str("the signature does not match"),
             Rejection::Credentials => f.write_str("STS does not accept the credentials"),

@@ -42,6 +42,7 @@ fn it_does_not_stand_beside_production() {
         (&["--session-key-path=/etc/key"], &[], "session_key_path"),
         (&["--disable-tls"], &[], "disable_tls"),
         (&["--sts-fips"], &[], "sts_fips"),
+        (&["--sts-regions=us-east-1"], &[], "sts_regions"),
         (&["--vault-token-path=/etc/token"], &[], "vault_token_path"),
         (
             &["--assume-aws-role=arn:aws:iam::1:role/x"],

@@ -28,7 +28,11 @@ pub(crate) use self::{layers::Layers, secrets::Manager};
 #[cfg(feature = "redis")]
 use super::RedisReplays;
 use super::{Limits, MAX_SESSION_LIFETIME, logging, logging::LogFormat};
-use crate::{Result, error::printable, identity::aws::PresignedLimits};
+use crate::{
+    Result,
+    error::printable,
+    identity::aws::{PresignedLimits, Region},
+};
 
 /// What is to be served, and how.
 #[derive(Debug)]
@@ -52,10 +56,13 @@ pub(crate) struct Config {
     pub(crate) audiences: Vec<String>,
     pub(crate) session_lifetime: Duration,
     pub(crate) session_key_path: Option<PathBuf>,
+    pub(crate) sts_regions: Vec<&'static Region>,
     pub(crate) sts_fips: bool,
     pub(crate) limits: Limits,
     pub(crate) check: bool,
-    /// The region whose STS `--check` asks.
+    /// `--check` does not ask STS.
+    pub(crate) without_sts: bool,
+    /// The region whose STS `--check` asks, where `sts_regions` names none.
     pub(crate) aws_region: Option<String>,
     pub(crate) dev: bool,
     #[cfg(feature = "dev")]
@@ -95,9 +102,11 @@ impl Config {
             audiences: layers.list("audiences")?,
             session_lifetime,
             session_key_path: layers.path("session_key_path"),
+            sts_regions: sts_regions(&layers)?,
             sts_fips: layers.switch("sts_fips")?,
             limits: limits(&layers)?,
             check: layers.switch("check")?,
+            without_sts: without_sts(&layers)?,
             aws_region: layers.text("aws_region").map(str::to_owned),
             dev: layers.switch("dev")?,
             #[cfg(feature = "dev")]
@@ -111,6 +120,29 @@ impl Config {
 fn drain_delay(layers: &Layers) -> Result<Duration> {
     let default = if layers.switch("dev")? { 0 } else { 2 };
     layers.duration("drain_delay", Duration::from_secs(default))
+}
+
+/// None: all.
+fn sts_regions(layers: &Layers) -> Result<Vec<&'static Region>> {
+    const KEY: &str = "sts_regions";
+    let fips = layers.switch("sts_fips")?;
+    let find = |name: &String| {
+        let wrong = |what: &str| layers.error(KEY, format!("\"{}\" {what}", printable(name)));
+        let region = Region::find(name).ok_or_else(|| wrong("is no region of AWS's"))?;
+        if fips && region.sts_fips_host().is_none() {
+            return Err(wrong("has no FIPS endpoint of STS, and sts_fips is on"));
+        }
+        Ok(region)
+    };
+    layers.list(KEY)?.iter().map(find).collect()
+}
+
+fn without_sts(layers: &Layers) -> Result<bool> {
+    let without = layers.switch("without_sts")?;
+    if without && !layers.switch("check")? {
+        return Err(layers.error("without_sts", "it is for --check alone"));
+    }
+    Ok(without)
 }
 
 fn v1_api(layers: &Layers) -> Result<Option<PresignedLimits>> {
@@ -256,3 +288,5 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::load;

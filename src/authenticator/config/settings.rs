@@ -133,6 +133,8 @@ settings! {
             "How long a session lasts, at most 15m [default: 15m]"
         "session_key_path" "APPROZIUM_SESSION_KEY_PATH" Value
             "Keys of session tokens that replicas share [default: a random one]"
+        "sts_regions" "APPROZIUM_STS_REGIONS" List
+            "Regions whose STS is asked; proofs for others are refused [default: all]"
         "sts_fips" "APPROZIUM_STS_FIPS" Switch
             "Ask the FIPS endpoints of STS"
     }
@@ -171,6 +173,8 @@ settings! {
     "" {
         "check" "" Switch
             "See whether everything that serving takes is good, say so, and listen nowhere"
+        "without_sts" "" Switch
+            "With --check: leave STS out, where there is no way to it yet"
         "config" "" Value
             "YAML file with settings: sections listener, logging, tls, secrets, session, limits"
         "dev" "" Switch

@@ -4,7 +4,7 @@ use clap::{Args as _, Command, FromArgMatches as _};
 
 use super::*;
 
-fn load(flags: &[&str], variables: &[(&str, &str)]) -> Result<Config> {
+pub(crate) fn load(flags: &[&str], variables: &[(&str, &str)]) -> Result<Config> {
     let command = Arguments::augment_args(Command::new("serve").no_binary_name(true));
     let matches = command.try_get_matches_from(flags).unwrap();
     let arguments = Arguments::from_arg_matches(&matches).unwrap();
@@ -138,6 +138,19 @@ fn an_error_names_the_key_and_its_source() {
             "max_connections",
             "at least 1",
         ),
+        (
+            &["--sts-regions=us-east-1,mars-north-1"],
+            &[],
+            "sts_regions",
+            "\"mars-north-1\" is no region",
+        ),
+        (
+            &["--sts-regions=eu-central-1", "--sts-fips"],
+            &[],
+            "sts_regions",
+            "FIPS",
+        ),
+        (&["--without-sts"], &[], "without_sts", "--check"),
         (
             &["--min-iterations", "200000"],
             &[],

@@ -3,6 +3,8 @@
 //! Everything is looked at, whatever is found wrong before: whoever repairs one thing wants to know
 //! of the next. Nothing listens, and nobody is answered.
 
+mod sts;
+
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -17,14 +19,10 @@ use crate::{
     Error, Result,
     authenticator::{AuditLog, SecretsManager, ServerTls, audit::Reason, config::Config},
     error::printable,
-    identity::aws::Region,
 };
 
 /// A certificate that is good for less is worth a word.
 const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
-
-/// STS is near, or there is something between.
-const STS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What was found of one thing.
 enum Finding {
@@ -71,7 +69,7 @@ async fn production(config: &Config) -> Findings {
         ("session keys", shared_keys(config)),
         ("records", records(config).await),
         ("audit log", audit_log(config)),
-        ("STS", sts(config).await),
+        ("STS", sts::sts(config, verifier(config)).await),
         ("collector", collector().await),
     ];
     if config.v1_api.is_some() {
@@ -211,25 +209,6 @@ fn audit_log(config: &Config) -> Finding {
     match &config.audit_log_path {
         Some(path) => judged(AuditLog::try_open(path).map(|()| "it can be written".to_owned())),
         None => Unchecked("no audit_log_path: its lines are in the log"),
-    }
-}
-
-/// Which STS is asked, each proof says; of one the settings may know.
-async fn sts(config: &Config) -> Finding {
-    let Some(name) = &config.aws_region else {
-        return Unchecked("no aws_region is set, and each application names its own");
-    };
-    let Some(region) = Region::find(name) else {
-        let problem = format!("\"{}\" is no region of AWS's", printable(name));
-        return bad(&config.layers.error("aws_region", problem));
-    };
-    let verifier = match verifier(config).timeout(STS_TIMEOUT).build() {
-        Ok(verifier) => verifier,
-        Err(error) => return bad(&error),
-    };
-    match verifier.reach(region).await {
-        Ok(()) => Good(format!("the one of {name} answers")),
-        Err(rejection) => Bad(format!("the one of {name}: {rejection}")),
     }
 }
 

@@ -28,7 +28,8 @@ use crate::{
 };
 
 /// Settings that only production has, beside its switches.
-const PRODUCTION_SETTINGS: [&str; 12] = [
+const PRODUCTION_SETTINGS: [&str; 13] = [
+    "sts_regions",
     "tls_cert_path",
     "tls_key_path",
     "client_ca_path",

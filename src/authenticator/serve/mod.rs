@@ -121,7 +121,11 @@ fn audit_log(config: &Config) -> Result<Option<AuditLog>> {
 }
 
 fn verifier(config: &Config) -> StsVerifierBuilder {
-    StsVerifier::builder().fips(config.sts_fips)
+    let verifier = StsVerifier::builder().fips(config.sts_fips);
+    match config.sts_regions.as_slice() {
+        [] => verifier,
+        regions => verifier.regions(regions.iter().copied()),
+    }
 }
 
 /// None: plaintext, which was asked for.

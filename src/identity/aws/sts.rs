@@ -36,6 +36,8 @@ pub(super) mod answer;
 /// - the answer is parsed strictly; identities of account 000000000000 are refused.
 pub struct StsVerifier {
     client: Client,
+    /// None: all of the table.
+    regions: Option<Vec<&'static Region>>,
     fips: bool,
     timeout: Duration,
     calls: Calls,
@@ -51,7 +53,7 @@ impl StsVerifier {
     /// signed, which it must refuse.
     ///
     /// # Errors
-    /// [`Rejection::UnknownRegion`] if FIPS is asked for and not there;
+    /// [`Rejection::UnknownRegion`] if it is none that is asked, or FIPS is asked for and not there;
     /// [`Rejection::Unavailable`] if no answer came, or one of a server in trouble.
     pub async fn reach(&self, region: &Region) -> std::result::Result<(), Rejection> {
         let host = self.host(region)?;
@@ -68,6 +70,10 @@ impl StsVerifier {
     }
 
     fn host(&self, region: &Region) -> std::result::Result<&'static str, Rejection> {
+        let regions = self.regions.as_ref();
+        if regions.is_some_and(|regions| !regions.contains(&region)) {
+            return Err(Rejection::UnknownRegion);
+        }
         if self.fips {
             region.sts_fips_host().ok_or(Rejection::UnknownRegion)
         } else {
@@ -237,6 +243,7 @@ impl fmt::Debug for StsVerifier {
 /// Settings of an [`StsVerifier`].
 #[derive(Clone, Debug)]
 pub struct StsVerifierBuilder {
+    regions: Option<Vec<&'static Region>>,
     fips: bool,
     timeout: Duration,
     max_concurrent_calls: usize,
@@ -247,6 +254,7 @@ pub struct StsVerifierBuilder {
 impl Default for StsVerifierBuilder {
     fn default() -> Self {
         StsVerifierBuilder {
+            regions: None,
             fips: false,
             timeout: MAX_TIMEOUT,
             max_concurrent_calls: 64,
@@ -259,6 +267,13 @@ impl Default for StsVerifierBuilder {
 const MAX_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl StsVerifierBuilder {
+    /// Asks the STS of these regions alone: a proof for another is refused, and nobody asked.
+    /// Default: those of every region that there is.
+    pub fn regions(mut self, regions: impl IntoIterator<Item = &'static Region>) -> Self {
+        self.regions = Some(regions.into_iter().collect());
+        self
+    }
+
     /// Asks the endpoints with FIPS 140 cryptography; proofs must be signed for those. A region
     /// without one is refused. Default: off.
     pub fn fips(mut self, fips: bool) -> Self {
@@ -317,6 +332,7 @@ impl StsVerifierBuilder {
         })?;
         Ok(StsVerifier {
             client,
+            regions: self.regions,
             fips: self.fips,
             timeout: self.timeout,
             calls: Calls {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use approzium::identity::aws::AwsProof;
+use approzium::identity::aws::{AwsProof, Region};
 use approzium_peers::Authority;
 
 use super::{ask, sign};
@@ -265,6 +265,22 @@ async fn with_fips_its_own_endpoint_is_asked() {
     let rejection = ask(&verifier, &elsewhere).await.unwrap_err();
     assert_eq!(rejection.reason(), "region_unknown");
     assert_eq!(sts.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn only_the_regions_that_are_listed_are_asked() {
+    let region = |name| Region::find(name).unwrap();
+    let sts = Sts::start(Behaviour::Answer(answer(
+        200,
+        "text/xml",
+        &document(ARN, "123456789012"),
+    )))
+    .await;
+    let only = |name| sts.builder().regions([region(name)]).build().unwrap();
+    let rejection = ask(&only("us-east-2"), &proof().await).await.unwrap_err();
+    assert_eq!(rejection.reason(), "region_unknown");
+    assert_eq!(sts.requests().len(), 0);
+    ask(&only("us-east-1"), &proof().await).await.unwrap();
 }
 
 #[tokio::test]

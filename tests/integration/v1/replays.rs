@@ -84,7 +84,7 @@ async fn a_proof_that_one_replica_has_seen_is_known_to_the_other() {
 async fn serve_looks_before_whether_it_remembers() {
     let mut redis = peer!(Redis::start());
     let look = |flags: &[&str]| {
-        let mut command = command(&["--check", "--disable-tls", "--v1-api"]);
+        let mut command = command(&["--check", "--without-sts", "--disable-tls", "--v1-api"]);
         command.args(flags);
         let output = failing(command);
         let said = String::from_utf8(output.stdout).unwrap();
