@@ -5,8 +5,10 @@
 //! exchange replays byte for byte. Whatever a peer wrote is bounded before it is worked on, and no
 //! input makes a parser panic.
 
+pub mod caching_sha2;
 pub mod channel_binding;
 pub mod md5;
 pub mod mysql_native;
 pub mod postgres;
 pub mod scram;
+mod stage1;

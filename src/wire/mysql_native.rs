@@ -1,14 +1,21 @@
 //! MySQL's `mysql_native_password`: one scramble, one response.
 //!
-//! Of a password the server keeps `stage2`, SHA1(SHA1(password)). A response hides
-//! `stage1`, SHA1(password), under a digest of the scramble and `stage2`: whoever has seen `stage2`
-//! and one response has `stage1`, which is as good as the password.
+//! Of a password the server keeps `stage2`, SHA1(SHA1(password)). A response hides [`Stage1`],
+//! SHA1(password), under a digest of the scramble and `stage2`: whoever has seen `stage2` and one
+//! response has `stage1`, which is as good as the password.
+
+use std::fmt::Write as _;
 
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
+use super::stage1;
+
 /// Bytes of a scramble, which some call the salt or the nonce, and of a response.
 pub const LENGTH: usize = 20;
+
+/// SHA1(password).
+pub type Stage1 = stage1::Stage1<LENGTH>;
 
 /// The response to a server's scramble: SHA1(password) ⊕ SHA1(scramble ‖ SHA1(SHA1(password))).
 ///
@@ -23,23 +30,52 @@ pub const LENGTH: usize = 20;
 /// ```
 #[must_use]
 pub fn response(password: &[u8], scramble: &[u8; LENGTH]) -> [u8; LENGTH] {
-    let stage1 = Zeroizing::new(Sha1::digest(password).into());
-    response_of_stage1(&stage1, scramble)
+    Stage1::of(password).response(scramble)
 }
 
-/// As [`response`], from SHA1(password): where only that is kept of a password.
-#[must_use]
-pub fn response_of_stage1(stage1: &[u8; LENGTH], scramble: &[u8; LENGTH]) -> [u8; LENGTH] {
-    let stage2: Zeroizing<[u8; LENGTH]> = Zeroizing::new(Sha1::digest(stage1).into());
-    let mut response: [u8; LENGTH] = Sha1::new()
-        .chain_update(scramble)
-        .chain_update(stage2.as_slice())
-        .finalize()
-        .into();
-    for (byte, secret) in response.iter_mut().zip(stage1) {
-        *byte ^= secret;
+impl Stage1 {
+    /// Of a password, whose bytes are taken as they are.
+    #[must_use]
+    pub fn of(password: &[u8]) -> Self {
+        let digest: Zeroizing<[u8; LENGTH]> = Zeroizing::new(Sha1::digest(password).into());
+        Self::from_bytes(&digest)
     }
-    response
+
+    /// As [`response`], where only this is kept of a password.
+    #[must_use]
+    pub fn response(&self, scramble: &[u8; LENGTH]) -> [u8; LENGTH] {
+        let mask = Sha1::new()
+            .chain_update(scramble)
+            .chain_update(self.stage2())
+            .finalize();
+        self.masked(mask.into())
+    }
+
+    /// `*` and SHA1(SHA1(password)) in hexadecimal: what the server keeps, and takes as it is in
+    /// `ALTER USER … IDENTIFIED WITH mysql_native_password AS '…'`.
+    ///
+    /// Nobody logs in by it; but who has seen a response makes `stage1` of the two.
+    ///
+    /// ```
+    /// use approzium::wire::mysql_native::Stage1;
+    ///
+    /// // As `SELECT PASSWORD('password')` says.
+    /// let kept = Stage1::of(b"password").authentication_string();
+    /// assert_eq!(kept, "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19");
+    /// ```
+    #[must_use]
+    pub fn authentication_string(&self) -> String {
+        let mut text = "*".to_owned();
+        for byte in self.stage2() {
+            // A text takes whatever is written to it.
+            write!(text, "{byte:02X}").ok();
+        }
+        text
+    }
+
+    fn stage2(&self) -> [u8; LENGTH] {
+        Sha1::digest(self.as_bytes()).into()
+    }
 }
 
 #[cfg(test)]
@@ -72,6 +108,10 @@ mod tests {
             hex(&stored(b"password")),
             "2470c0c06dee42fd1618bb99005adca2ec9d1e19"
         );
+        assert_eq!(
+            Stage1::of(b"password").authentication_string(),
+            "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19"
+        );
     }
 
     proptest! {
@@ -90,8 +130,8 @@ mod tests {
             if another != scramble {
                 prop_assert!(!server_accepts(&stored(&password), &another, &answer));
             }
-            let stage1 = Sha1::digest(&password).into();
-            prop_assert_eq!(response_of_stage1(&stage1, &scramble), answer);
+            let kept = Stage1::from_bytes(&Sha1::digest(&password).into());
+            prop_assert_eq!(kept.response(&scramble), answer);
         }
     }
 }
