@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use super::{
     limits::Gate,
     metrics::{CacheAnswer, Ending, Metrics, Phase},
-    secrets::{Credential, Record, RecordKey},
+    secrets::{Credential, Digests, Record, RecordKey},
 };
 use crate::{Error, Result, identity::Principal, secret::Secret, wire::scram::Keys};
 
@@ -106,7 +106,7 @@ impl KeyStore {
         iterations: u32,
     ) -> bool {
         match &record.credential {
-            Credential::Scram(digests) => answering(digests, salt, iterations).is_none(),
+            Credential::Digests(digests) => answering(digests, salt, iterations).is_none(),
             Credential::Password(password) => {
                 if let Some(keys) = self.confirmed(record, password).await {
                     return !keys.fit(salt, iterations);
@@ -127,7 +127,7 @@ impl KeyStore {
         iterations: u32,
     ) -> Result<Held, NoKeys> {
         let password = match &record.credential {
-            Credential::Scram(digests) => {
+            Credential::Digests(digests) => {
                 let keys = answering(digests, salt, iterations);
                 return keys.map(Held::kept).ok_or(NoKeys::AnotherChallenge);
             }
@@ -244,8 +244,9 @@ impl KeyStore {
 }
 
 /// Those of a record's digests that are for this challenge.
-fn answering(digests: &[Arc<Keys>], salt: &[u8], iterations: u32) -> Option<Arc<Keys>> {
+fn answering(digests: &Digests, salt: &[u8], iterations: u32) -> Option<Arc<Keys>> {
     digests
+        .scram_sha_256
         .iter()
         .find(|keys| keys.fit(salt, iterations))
         .cloned()

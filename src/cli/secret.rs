@@ -1,22 +1,19 @@
-//! `approzium secret`: a record that holds no password, and the verifier that the database is given.
+//! `approzium secret`: a record that holds no password, and what the database is given in its place.
 
+mod made;
 mod password;
 
 use std::{
-    collections::BTreeMap,
     io::{self, Write},
     process::ExitCode,
 };
 
-use approzium::{authenticator::harden, identity::Principal, wire::scram::Keys};
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use approzium::{authenticator::harden, identity::Principal};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use made::Made;
 use password::Source;
-
-/// PostgreSQL's own.
-const SALT_LENGTH: usize = 16;
 
 /// Make a record that holds no password, and the ALTER ROLE that gives the database its verifier
 ///
@@ -26,6 +23,9 @@ const SALT_LENGTH: usize = 16;
 /// fails, put the new digests beside the old ones first (scram_sha_256 may be a list), then run the
 /// ALTER ROLE, then take the old ones off. Whoever has the record can log in as the Authenticator
 /// does, so keep it as you would a password.
+///
+/// For mysql_native_password there is an ALTER USER, which MySQL and MariaDB take. There is none for
+/// caching_sha2_password: MySQL keeps a salted SHA-crypt of the password, which is not made here.
 ///
 /// The password is one line of standard input, or is asked for on a terminal, without echo.
 #[derive(Debug, clap::Args)]
@@ -38,9 +38,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HOST", value_parser = name)]
     dbhost: String,
 
-    /// The database's port
-    #[arg(long, value_name = "PORT", default_value_t = 5432, value_parser = clap::value_parser!(u16).range(1..))]
-    dbport: u16,
+    /// The database's port, if it is not 5432, or MySQL's 3306
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    dbport: Option<u16>,
 
     /// The database's user
     #[arg(long, value_name = "USER", value_parser = name)]
@@ -50,21 +50,52 @@ pub(crate) struct Arguments {
     #[arg(long = "iam-arn", value_name = "ARN", required = true, value_parser = principal)]
     iam_arns: Vec<String>,
 
-    /// Iterations of the key derivation
-    #[arg(long, value_name = "NUMBER", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(4_096..))]
-    iterations: u32,
+    /// What the database asks for; once for each
+    #[arg(
+        long = "method",
+        value_name = "METHOD",
+        value_enum,
+        default_value = "scram-sha-256"
+    )]
+    methods: Vec<Method>,
+
+    /// Iterations of SCRAM's key derivation, if more than 4096
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(4_096..))]
+    iterations: Option<u32>,
+
+    /// The host of MySQL's account, if it is not %
+    #[arg(long, value_name = "HOST", value_parser = name)]
+    account_host: Option<String>,
 
     /// What to print
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
+/// As records call them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+enum Method {
+    /// PostgreSQL's, with channel binding and without
+    #[value(name = "scram-sha-256")]
+    #[serde(rename = "scram-sha-256")]
+    ScramSha256,
+    /// MySQL's and MariaDB's, by SHA-1
+    #[value(name = "mysql_native_password")]
+    #[serde(rename = "mysql_native_password")]
+    MysqlNativePassword,
+    /// MySQL's, by SHA-256, of which the Authenticator answers none yet
+    #[value(name = "caching_sha2_password")]
+    #[serde(rename = "caching_sha2_password")]
+    CachingSha2Password,
+}
+
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Format {
-    /// An entry of the local file, under the ALTER ROLE as a comment
+    /// An entry of the local file, under its statement as a comment
     #[default]
     Yaml,
-    /// An object: `record`, as secrets managers keep it, `verifier`, `alter_role`
+    /// An object: `record`, as secrets managers keep it, `verifier` and `alter_role`, or
+    /// `authentication_string` and `alter_user`
     Json,
 }
 
@@ -72,101 +103,71 @@ enum Format {
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     // Before there is a password.
     harden();
-    let printed = keys(arguments).and_then(|keys| print(arguments, &keys));
-    match printed {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Whoever closed standard error does not want to know.
-            writeln!(io::stderr(), "approzium: {error}").ok();
-            ExitCode::FAILURE
+    let (problem, code) = if let Err(problem) = arguments.agree() {
+        (problem.to_owned(), ExitCode::from(2))
+    } else if let Err(error) = make(arguments) {
+        (error.to_string(), ExitCode::FAILURE)
+    } else {
+        return ExitCode::SUCCESS;
+    };
+    // Whoever closed standard error does not want to know.
+    writeln!(io::stderr(), "approzium: {problem}").ok();
+    code
+}
+
+impl Arguments {
+    fn is_for(&self, method: Method) -> bool {
+        self.methods.contains(&method)
+    }
+
+    fn dbport(&self) -> u16 {
+        let usual = if self.is_for(Method::ScramSha256) {
+            5432
+        } else {
+            3306
+        };
+        self.dbport.unwrap_or(usual)
+    }
+
+    fn agree(&self) -> Result<(), &'static str> {
+        let is_of_mysql = |method: &Method| *method != Method::ScramSha256;
+        if self.is_for(Method::ScramSha256) {
+            if self.methods.iter().any(is_of_mysql) {
+                return Err(
+                    "--method: scram-sha-256 is PostgreSQL's, and the others are MySQL's: a record \
+                     is of one database",
+                );
+            }
+        } else if self.iterations.is_some() {
+            return Err("--iterations: only scram-sha-256 has any");
         }
+        if self.account_host.is_some() && !self.is_for(Method::MysqlNativePassword) {
+            return Err("--account-host is for the ALTER USER of mysql_native_password");
+        }
+        if self.generate && self.is_for(Method::CachingSha2Password) {
+            return Err(
+                "--generate: for caching_sha2_password MySQL has to be told the password itself, \
+                 which then nobody knows",
+            );
+        }
+        Ok(())
     }
 }
 
-fn keys(arguments: &Arguments) -> io::Result<Keys> {
+fn make(arguments: &Arguments) -> io::Result<()> {
     let source = if arguments.generate {
         Source::Random
     } else {
         Source::Input
     };
-    let password = source.password()?;
-    let mut salt = [0; SALT_LENGTH];
-    getrandom::fill(&mut salt)?;
-    Ok(Keys::derive(&password, &salt, arguments.iterations))
-}
-
-fn print(arguments: &Arguments, keys: &Keys) -> io::Result<()> {
-    let verifier = keys.verifier();
-    let user = arguments.dbuser.replace('"', "\"\"");
-    let alter_role = format!("ALTER ROLE \"{user}\" PASSWORD '{verifier}';");
-    let record = Record {
-        scram_sha_256: Digests::of(keys),
-        iam_arns: &arguments.iam_arns,
-    };
+    let made = Made::of(&source.password()?, arguments)?;
     let text = match arguments.format {
-        Format::Yaml => {
-            let entry = Entry {
-                dbhost: &arguments.dbhost,
-                dbport: arguments.dbport,
-                dbuser: &arguments.dbuser,
-                record,
-            };
-            let entries = serde_yaml_ng::to_string(&[entry]).map_err(io::Error::other)?;
-            format!("# {alter_role}\n{entries}")
-        }
-        Format::Json => {
-            let made = Made {
-                record: [(arguments.dbuser.as_str(), record)].into(),
-                verifier,
-                alter_role,
-            };
-            serde_json::to_string_pretty(&made)? + "\n"
-        }
+        Format::Yaml => made.yaml()?,
+        Format::Json => made.json()?,
     };
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
-}
-
-#[derive(Serialize)]
-struct Made<'a> {
-    record: BTreeMap<&'a str, Record<'a>>,
-    verifier: String,
-    alter_role: String,
-}
-
-#[derive(Serialize)]
-struct Entry<'a> {
-    dbhost: &'a str,
-    dbport: u16,
-    dbuser: &'a str,
-    #[serde(flatten)]
-    record: Record<'a>,
-}
-
-#[derive(Serialize)]
-struct Record<'a> {
-    scram_sha_256: Digests,
-    iam_arns: &'a [String],
-}
-
-#[derive(Serialize)]
-struct Digests {
-    salt: String,
-    iterations: u32,
-    client_key: String,
-    server_key: String,
-}
-
-impl Digests {
-    fn of(keys: &Keys) -> Self {
-        Digests {
-            salt: BASE64_STANDARD.encode(keys.salt()),
-            iterations: keys.iterations(),
-            client_key: BASE64_STANDARD.encode(keys.client_key()),
-            server_key: BASE64_STANDARD.encode(keys.server_key()),
-        }
-    }
 }
 
 /// What a line of SQL or of a record can hold, and the Authenticator takes from applications.

@@ -9,7 +9,7 @@ mod limits;
 mod policies;
 pub(crate) mod process;
 mod reloads;
-mod secret;
+pub(crate) mod secret;
 mod seeing;
 mod sessions;
 mod traces;

@@ -32,6 +32,7 @@ async fn a_password_stays_in_the_authenticator() {
     let passwords = Passwords::random();
     let postgres = peer!(database::database(&passwords));
     let digests = database::digests(&postgres, "digested", &passwords.digested).await;
+    let mysql_digests = database::mysql_digests(&passwords.shopping);
     let needles = Arc::new(database::needles(&postgres, &passwords).await);
     let folders = tempfile::tempdir().unwrap();
     let folder = |name: &str| {
@@ -47,7 +48,7 @@ async fn a_password_stays_in_the_authenticator() {
     ));
 
     let collector = Collector::start().await;
-    let records = database::records(&postgres, &passwords, &digests);
+    let records = database::records(&postgres, &passwords, &digests, &mysql_digests);
     let authenticator =
         Authenticator::start(&folder("authenticator"), &records, collector.url()).await;
     let mut variables = authenticator.environment();
@@ -70,6 +71,8 @@ async fn a_password_stays_in_the_authenticator() {
     let memory = Arc::new(Memory::of(application.id()).unwrap());
     let watch = Watch::over(Arc::clone(&memory), Arc::clone(&needles));
     application.ready().await;
+    let answer = authenticator.mysql_answer(postgres.port()).await;
+    assert_eq!(answer.len(), 20);
     let mut searches = watch.end();
     memory.assert_is_readable();
     searches.push(memory.search(&needles));
@@ -180,6 +183,8 @@ fn left_in_the_authenticator(authenticator: &Authenticator, needles: &Needles) -
         ("digested's ClientKey", 1),
         ("digested's StoredKey", 1),
         ("digested's ServerKey", 1),
+        ("shopping's SHA-1 stage 1", 1),
+        ("shopping's SHA-256 stage 1", 1),
         ("mistaken (wrong)'s password", 1),
         // Two records have it.
         ("old's password", 2),
@@ -286,6 +291,7 @@ fn logs_are_complete(application: &str, authenticator: &str, audit: &str) {
         "login_verified",
         "md5_answered",
         "method_not_on_record",
+        "mysql_native_answered",
         "no_record",
         "scram_answered",
         "session_granted",

@@ -1,10 +1,10 @@
 //! The original's API, asked by its own messages: what it answers, and whom it refuses.
 
 mod answers;
-mod client;
+pub(crate) mod client;
 mod databases;
 mod holders;
-mod presigned;
+pub(crate) mod presigned;
 mod process;
 mod proofs;
 mod replays;

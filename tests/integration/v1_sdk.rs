@@ -1,10 +1,11 @@
 //! The Python SDK of the original, unmodified, as a client of the v1 API: it is what that API is for.
 
+mod digests;
 mod doors;
 mod matrix;
 mod refusals;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use approzium_peers::{MariaDb, Method, Postgres, PythonSdk, Result, Rule};
 use serde_json::{Value, json};
@@ -71,7 +72,7 @@ impl Databases {
         .concat()
     }
 
-    /// A login as `logins.py` takes it.
+    /// A login at one of them.
     fn login(&self, driver: &str, user: &str, tls: bool) -> Value {
         let (port, ca) = match driver {
             "psycopg2" | "psycopg2.pool" | "asyncpg" => {
@@ -79,14 +80,13 @@ impl Databases {
             }
             _ => (self.mariadb.port(), self.mariadb.ca_path()),
         };
-        json!({
-            "driver": driver,
-            "host": "localhost",
-            "port": port,
-            "user": user,
-            "ca": tls.then_some(ca),
-        })
+        login(driver, port, user, tls.then_some(ca))
     }
+}
+
+/// A login as `logins.py` takes it.
+fn login(driver: &str, port: u16, user: &str, ca: Option<PathBuf>) -> Value {
+    json!({"driver": driver, "host": "localhost", "port": port, "user": user, "ca": ca})
 }
 
 impl Door {

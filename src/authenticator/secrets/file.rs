@@ -20,10 +20,11 @@ use crate::{Error, Result, stamp::Stamp};
 const MAX_FILE_SIZE: u64 = 16 << 20;
 
 /// Records kept in a YAML file (`local_secrets_path`): a list of
-/// `{dbhost, dbport, dbuser, password | scram_sha_256, iam_arn | iam_arns}`, where `scram_sha_256`
-/// is `{salt, iterations, client_key, server_key}` and holds no password (`approzium secret` makes
-/// one); and per record what it may be used for: `methods`, `pinned_salt`, `pinned_iterations`, `pinned_certificates`, `channel_binding`,
-/// `user_ids`.
+/// `{dbhost, dbport, dbuser, password, iam_arn | iam_arns}`. In the place of `password` there may be
+/// digests of it, which `approzium secret` makes: `scram_sha_256`, which is
+/// `{salt, iterations, client_key, server_key}` or a list of such, `mysql_native_password`,
+/// `caching_sha2_password`. And per record what it may be used for: `methods`, `pinned_salt`,
+/// `pinned_iterations`, `pinned_certificates`, `channel_binding`, `user_ids`.
 ///
 /// The file is looked at on every handshake and read again when it changed, so an edit takes effect
 /// at once. While it cannot be read or is not well-formed, nobody is let in: a principal struck off

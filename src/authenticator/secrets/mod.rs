@@ -31,7 +31,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 #[cfg(feature = "asm")]
 pub use aws::{AwsSecrets, AwsSecretsBuilder};
-pub(crate) use credential::Credential;
+pub(crate) use credential::{Credential, Digests};
 pub use file::LocalSecrets;
 pub(crate) use file::private;
 #[cfg(feature = "kubernetes")]

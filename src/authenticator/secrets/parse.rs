@@ -8,12 +8,14 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 
 use super::{
-    ChannelBindingPolicy, Credential, Method, Policy, Record, RecordKey, credential::Digests,
+    ChannelBindingPolicy, Credential, Method, Policy, Record, RecordKey,
+    credential::{Encoded, Given, ScramList},
 };
 use crate::identity::Principal;
 
-const KEYS: &str = "dbhost, dbport, dbuser, password or scram_sha_256 (salt, iterations, \
-    client_key, server_key, or a list of such), iam_arn, iam_arns, iam_accounts, user_ids, methods, \
+const KEYS: &str = "dbhost, dbport, dbuser, password or digests of it (scram_sha_256: salt, \
+    iterations, client_key, server_key, or a list of such; mysql_native_password; \
+    caching_sha2_password), iam_arn, iam_arns, iam_accounts, user_ids, methods, \
     pinned_salt, pinned_iterations, pinned_certificates, channel_binding";
 
 /// Reads a whole file.
@@ -54,7 +56,9 @@ struct Entry {
     dbport: Option<Port>,
     dbuser: Option<String>,
     password: Option<String>,
-    scram_sha_256: Option<Digests>,
+    scram_sha_256: Option<ScramList>,
+    mysql_native_password: Option<Encoded>,
+    caching_sha2_password: Option<Encoded>,
     iam_arn: Option<String>,
     #[serde(default)]
     iam_arns: Vec<String>,
@@ -146,7 +150,12 @@ impl Entry {
     }
 
     fn into_record(self, key: RecordKey) -> Result<Record, String> {
-        let credential = Credential::new(self.password, self.scram_sha_256)?;
+        let digests = Given {
+            scram_sha_256: self.scram_sha_256,
+            mysql_native_password: self.mysql_native_password,
+            caching_sha2_password: self.caching_sha2_password,
+        };
+        let credential = Credential::new(self.password, digests)?;
 
         // The reasons are of our own words; what stands there is not repeated, for it may be a
         // password that slipped into the wrong line.
@@ -197,27 +206,19 @@ fn consistent(policy: &Policy) -> Result<(), &'static str> {
     if policy.methods.is_empty() {
         return Err("methods must not be empty");
     }
-    let without_salt = [Method::Md5, Method::MysqlNativePassword];
-    if policy
-        .methods
-        .iter()
-        .any(|method| without_salt.contains(method))
+    let lists = |test: fn(Method) -> bool| policy.methods.iter().copied().any(test);
+    if lists(|method| !method.is_scram())
         && (policy.pinned_salt.is_some() || policy.pinned_iterations.is_some())
     {
         return Err(
-            "methods: md5 and mysql_native_password have neither salt nor iterations that \
-             pinned_salt or pinned_iterations could hold them to",
+            "methods: md5, mysql_native_password and caching_sha2_password have neither salt nor \
+             iterations that pinned_salt or pinned_iterations could hold them to",
         );
     }
-    if policy.methods.contains(&Method::MysqlNativePassword)
-        && policy
-            .methods
-            .iter()
-            .any(|method| *method != Method::MysqlNativePassword)
-    {
+    if lists(Method::is_of_mysql) && lists(|method| !method.is_of_mysql()) {
         return Err(
-            "methods: mysql_native_password is MySQL's, and the others are PostgreSQL's: a record \
-             is of one database",
+            "methods: mysql_native_password and caching_sha2_password are MySQL's, and the others \
+             are PostgreSQL's: a record is of one database",
         );
     }
     if policy.demands_channel_binding() {

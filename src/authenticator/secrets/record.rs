@@ -114,6 +114,9 @@ pub(crate) enum Method {
     /// MySQL's, of the v1 API: with what the server keeps, one answer is as good as the password.
     #[serde(rename = "mysql_native_password")]
     MysqlNativePassword,
+    /// MySQL's, for which there is no API yet: records can be written for it.
+    #[serde(rename = "caching_sha2_password")]
+    CachingSha2Password,
     #[serde(rename = "scram-sha-256")]
     ScramSha256,
     #[serde(rename = "scram-sha-256-plus")]
@@ -126,9 +129,21 @@ impl Method {
         match self {
             Method::Md5 => "md5",
             Method::MysqlNativePassword => "mysql_native_password",
+            Method::CachingSha2Password => "caching_sha2_password",
             Method::ScramSha256 => "scram-sha-256",
             Method::ScramSha256Plus => "scram-sha-256-plus",
         }
+    }
+
+    pub(super) fn is_scram(self) -> bool {
+        matches!(self, Method::ScramSha256 | Method::ScramSha256Plus)
+    }
+
+    pub(super) fn is_of_mysql(self) -> bool {
+        matches!(
+            self,
+            Method::MysqlNativePassword | Method::CachingSha2Password
+        )
     }
 }
 

@@ -28,10 +28,7 @@ use crate::{
         authenticate_request::Message as Request, authenticate_response::Message as Answer,
         outcome,
     },
-    wire::{
-        md5,
-        scram::{ClientFinal, ClientFirst, Limits, NONCE_LENGTH},
-    },
+    wire::scram::{ClientFinal, ClientFirst, Limits, NONCE_LENGTH},
 };
 
 /// The SQLSTATE of a password that is not, or no longer, the right one.
@@ -193,10 +190,13 @@ impl HandshakeCall {
             Refusal::invalid("an MD5 salt has four bytes", Reason::MalformedChallenge)
         })?;
         let principal = &session.identity.principal;
-        let password = self.shared.password(&record, Method::Md5, principal)?;
-        let message = Answer::Md5Response(Md5Response {
-            password: md5::response(record.key.user(), password.expose_secret(), salt),
-        });
+        let user = record.key.user();
+        let password = self
+            .shared
+            .seldom(&record, Method::Md5, principal, |credential| {
+                credential.md5_response(user, salt)
+            })?;
+        let message = Answer::Md5Response(Md5Response { password });
         let answer = AuthenticateResponse {
             message: Some(message),
         };

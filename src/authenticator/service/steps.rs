@@ -7,11 +7,10 @@ use crate::{
     authenticator::{
         audit::Reason,
         keys::Held,
-        secrets::{Method, Record, RecordKey, Sign},
+        secrets::{Credential, Method, Record, RecordKey, Sign},
     },
     identity::{Principal, VerifiedIdentity},
     opentelemetry::server::ServerSpan,
-    secret::Secret,
 };
 
 impl Shared {
@@ -33,14 +32,15 @@ impl Shared {
         .await
     }
 
-    /// The password, for a method that takes nothing else: if the record allows the method, and this
-    /// identity has not had too many of its answers. Each one collected is worth something.
-    pub(super) fn password(
+    /// The answer by a method of which each one that is collected is worth something: if the record
+    /// allows the method, and this identity has not had too many.
+    pub(super) fn seldom<A>(
         &self,
         record: &Record,
         method: Method,
         principal: &Principal,
-    ) -> Result<Arc<Secret>, Refusal> {
+        answer: impl FnOnce(&Credential) -> Option<A>,
+    ) -> Result<A, Refusal> {
         let (not_allowed, too_many, reason) = match method {
             Method::MysqlNativePassword => (
                 "the record does not allow mysql_native_password",
@@ -54,13 +54,13 @@ impl Shared {
             ),
         };
         let allowed = record.policy.methods.contains(&method);
-        let password = record.credential.password().filter(|_| allowed);
-        let password =
-            password.ok_or_else(|| Refusal::policy(not_allowed, Reason::MethodNotOnRecord))?;
+        let answer = allowed.then(|| answer(&record.credential)).flatten();
+        let answer =
+            answer.ok_or_else(|| Refusal::policy(not_allowed, Reason::MethodNotOnRecord))?;
         if !self.md5_answers.allow(principal.clone(), Instant::now()) {
             return Err(Refusal::exhausted(too_many, reason));
         }
-        Ok(password.clone())
+        Ok(answer)
     }
 
     /// The keys for a challenge, if the record is still what the mechanism was chosen by: minutes

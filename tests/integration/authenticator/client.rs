@@ -19,7 +19,7 @@ use tonic::{
 pub(crate) use connection::{channel, channel_from, showing, tls};
 pub(crate) use handshake::{Handshake, both, challenge, start};
 pub(crate) use refusal::{Refusal, Told, request_id};
-pub(crate) use session::{Challenge, credentials, sign, signer, signer_of};
+pub(crate) use session::{Challenge, credentials, credentials_in, sign, signer, signer_of};
 
 use super::process::Dev;
 use v2::{

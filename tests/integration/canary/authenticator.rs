@@ -12,6 +12,14 @@ use std::{
 use approzium_peers::{Process, Stop, certificates};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
+use crate::{
+    authenticator::client::{channel, credentials_in},
+    v1::{
+        client::{Client, PasswordRequest, who},
+        presigned::Presigned,
+    },
+};
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running Authenticator.
@@ -34,7 +42,9 @@ pub(super) struct Record<'a> {
 pub(super) enum Credential<'a> {
     Password(&'a str),
     /// `scram_sha_256`, and no password.
-    Digests(&'a serde_json::Value),
+    Scram(&'a serde_json::Value),
+    /// The two digests for MySQL, by their keys.
+    Mysql(&'a serde_json::Value),
 }
 
 impl Authenticator {
@@ -46,6 +56,7 @@ impl Authenticator {
         let mut command = Command::new(env!("CARGO_BIN_EXE_approzium"));
         command
             .args(["serve", "--dev", "--grpc-port", "0", "--http-port", "0"])
+            .arg("--v1-api")
             .args(["--log-level", "trace", "--log-format", "json"])
             .arg("--local-secrets-path")
             .arg(&secrets)
@@ -104,15 +115,37 @@ impl Authenticator {
         secrets
     }
 
-    /// What Prometheus is told.
-    pub(super) async fn metrics(&self) -> String {
+    /// The answer to a client of the original's, for MySQL's user `shopping`.
+    pub(super) async fn mysql_answer(&self, port: u16) -> Vec<u8> {
+        let address = &self.environment["APPROZIUM_ADDRESS"];
+        let client = Client::over(channel(address, self.tls()).await.unwrap());
+        let presigned = Presigned {
+            origin: self.environment["AWS_ENDPOINT_URL_STS"].clone(),
+            ..Presigned::for_region("us-east-1")
+        };
+        let file = &self.environment["AWS_SHARED_CREDENTIALS_FILE"];
+        let url = presigned.url(&credentials_in(Path::new(file), "checkout"));
+        let claimed = "arn:aws:sts::000000000000:assumed-role/checkout/dev";
+        let who = PasswordRequest {
+            dbhost: "localhost".into(),
+            dbport: port.to_string(),
+            ..who(&url, claimed, "shopping")
+        };
+        client.mysql(&who, &[7; 20]).await.unwrap()
+    }
+
+    fn tls(&self) -> rustls::ClientConfig {
         let pem = fs::read_to_string(&self.environment["APPROZIUM_CA"]).unwrap();
         let digits: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
         let authority = BASE64_STANDARD.decode(digits).unwrap();
-        let tls = certificates::client_configuration(&[authority]);
+        certificates::client_configuration(&[authority])
+    }
+
+    /// What Prometheus is told.
+    pub(super) async fn metrics(&self) -> String {
         let http = reqwest::Client::builder()
             .no_proxy()
-            .tls_backend_preconfigured(tls)
+            .tls_backend_preconfigured(self.tls())
             .build()
             .unwrap();
         let url = &self.environment["APPROZIUM_HTTP_URL"];
@@ -144,7 +177,10 @@ impl Record<'_> {
         } = self;
         let credential = match credential {
             Credential::Password(password) => format!("password: '{password}'"),
-            Credential::Digests(digests) => format!("scram_sha_256: {digests}"),
+            Credential::Scram(digests) => format!("scram_sha_256: {digests}"),
+            Credential::Mysql(digests) => ["mysql_native_password", "caching_sha2_password"]
+                .map(|key| format!("{key}: {}", digests[key]))
+                .join("\n  "),
         };
         format!(
             "- dbhost: localhost\n  dbport: {port}\n  dbuser: {user}\n  {credential}\n  \

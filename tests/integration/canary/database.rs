@@ -1,10 +1,5 @@
 //! A database whose passwords are known here, and nowhere else but in the Authenticator's records.
 
-use std::{
-    io::Write as _,
-    process::{Command, Stdio},
-};
-
 use approzium_peers::{Method, Postgres, Result, Rule};
 use serde_json::Value;
 
@@ -12,6 +7,7 @@ use super::{
     authenticator::{Credential, Record},
     forms::{Needles, Verifier},
 };
+use crate::authenticator::secret::made;
 
 /// What each role of the database has for a password, and what else somebody might type.
 pub(super) struct Passwords {
@@ -19,6 +15,8 @@ pub(super) struct Passwords {
     pub(super) app: String,
     /// Of a role of which the Authenticator has digests alone.
     pub(super) digested: String,
+    /// Of a user of MySQL's, of whom the Authenticator has digests alone.
+    pub(super) shopping: String,
     /// Asked for MD5.
     pub(super) old: String,
     /// Of a role whose record holds the wrong one.
@@ -33,6 +31,7 @@ impl Passwords {
         Passwords {
             app: random(),
             digested: random(),
+            shopping: random(),
             old: random(),
             mistaken: random(),
             wrong: random(),
@@ -63,21 +62,24 @@ pub(super) async fn database(passwords: &Passwords) -> Result<Postgres> {
 
 /// Sets a role's password by the verifier that `approzium secret` makes of it. Returns the digests.
 pub(super) async fn digests(postgres: &Postgres, role: &str, password: &str) -> Value {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_approzium"));
-    command
-        .args(["secret", "--format=json", "--dbhost=localhost", "--dbuser"])
-        .args([role, "--iam-arn", "arn:aws:iam::000000000000:role/checkout"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut input = child.stdin.take().unwrap();
-    writeln!(input, "{password}").unwrap();
-    drop(input);
-    let output = child.wait_with_output().unwrap();
-    let mut made: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut made = made(&["--dbhost=localhost", "--dbuser", role], Some(password));
     let statement = made["alter_role"].as_str().unwrap();
     postgres.sql(statement).await.unwrap();
     made["record"][role]["scram_sha_256"].take()
+}
+
+/// The digests that `approzium secret` makes for MySQL, as keys of a record.
+pub(super) fn mysql_digests(password: &str) -> Value {
+    let methods = [
+        "--method=mysql_native_password",
+        "--method=caching_sha2_password",
+    ];
+    let account = ["--dbhost=localhost", "--dbuser=shopping"];
+    let mut made = made(&[account, methods].concat(), Some(password));
+    let record = made["record"]["shopping"].as_object_mut().unwrap();
+    record.retain(|key, _| key.ends_with("_password"));
+    assert_eq!(record.len(), 2);
+    made["record"]["shopping"].take()
 }
 
 /// What the Authenticator is given.
@@ -85,7 +87,8 @@ pub(super) fn records<'a>(
     postgres: &Postgres,
     passwords: &'a Passwords,
     digests: &'a Value,
-) -> [Record<'a>; 5] {
+    mysql_digests: &'a Value,
+) -> [Record<'a>; 6] {
     let filed = |user, credential, methods| Record {
         port: postgres.port(),
         user,
@@ -99,7 +102,12 @@ pub(super) fn records<'a>(
         record("old", &passwords.old, "md5"),
         record("unlisted", &passwords.old, scram),
         record("mistaken", &passwords.wrong, scram),
-        filed("digested", Credential::Digests(digests), scram),
+        filed("digested", Credential::Scram(digests), scram),
+        filed(
+            "shopping",
+            Credential::Mysql(mysql_digests),
+            "mysql_native_password",
+        ),
     ]
 }
 
@@ -157,6 +165,8 @@ pub(super) async fn needles(postgres: &Postgres, passwords: &Passwords) -> Needl
         .keys("app", &passwords.app, &app)
         .password("digested", &passwords.digested)
         .keys("digested", &passwords.digested, &digested)
+        .password("shopping", &passwords.shopping)
+        .stage1("shopping", &passwords.shopping)
         .password("old", &passwords.old)
         .password("mistaken", &passwords.mistaken)
         .keys("mistaken", &passwords.mistaken, &mistaken)

@@ -11,6 +11,7 @@ use base64::{
 };
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest as _, Md5};
+use sha1::Sha1;
 use sha2::Sha256;
 
 /// Secrets, each in every form, each form in two halves: what an allocator leaves of a buffer that
@@ -68,6 +69,22 @@ impl Needles {
             .hmac_key(&name("StoredKey"), &stored_key)
             .secret(&name("ServerKey"), &server_key)
             .hmac_key(&name("ServerKey"), &server_key)
+    }
+
+    /// What MySQL's methods make of a password, and what they make of that:
+    ///
+    /// - the first stage, which logs in;
+    /// - the second, which makes the first of any answer that was seen, and applications see answers.
+    pub(super) fn stage1(self, user: &str, password: &str) -> Self {
+        let native = Sha1::digest(password);
+        let caching = Sha256::digest(password);
+        self.secret(&format!("{user}'s SHA-1 stage 1"), &native)
+            .secret(&format!("{user}'s SHA-1 stage 2"), &Sha1::digest(native))
+            .secret(&format!("{user}'s SHA-256 stage 1"), &caching)
+            .secret(
+                &format!("{user}'s SHA-256 stage 2"),
+                &Sha256::digest(caching),
+            )
     }
 
     /// What HMAC-SHA-256 makes of a key, which is as good as the key: its two pads (RFC 2104), and

@@ -1,15 +1,11 @@
 //! Records that hold no password, of `approzium secret`, at databases that were told its verifier.
 
-use std::{
-    io::Write as _,
-    process::{Command, Stdio},
-};
-
 use approzium_peers::{Postgres, peer};
 use serde_json::Value;
 use tokio_postgres::NoTls;
 
 use super::{Authenticator, connect, server, string, verified, who};
+use crate::authenticator::secret::made;
 
 /// SASLprep makes `IX` of it, in PostgreSQL as well.
 const TYPED: &str = "I\u{ad}\u{2169}";
@@ -17,24 +13,9 @@ const TYPED: &str = "I\u{ad}\u{2169}";
 /// What `approzium secret` prints for this server's `app`, by the password that it reads, or one of
 /// its own.
 fn secret(server: &Postgres, password: Option<&str>) -> Value {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_approzium"));
-    command
-        .args(["secret", "--format", "json", "--dbuser", "app"])
-        .args(["--dbhost", server.host()])
-        .args(["--dbport", &server.port().to_string()])
-        .args(["--iam-arn", "arn:aws:iam::000000000000:role/checkout"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    if password.is_none() {
-        command.arg("--generate");
-    }
-    let mut child = command.spawn().unwrap();
-    let mut input = child.stdin.take().unwrap();
-    writeln!(input, "{}", password.unwrap_or_default()).unwrap();
-    drop(input);
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", output.status);
-    serde_json::from_slice(&output.stdout).unwrap()
+    let port = server.port().to_string();
+    let database = ["--dbhost", server.host(), "--dbport", &port];
+    made(&[&database[..], &["--dbuser", "app"]].concat(), password)
 }
 
 /// Tells the database the verifier, and the Authenticator the digests.

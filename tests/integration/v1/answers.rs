@@ -169,6 +169,40 @@ async fn digests_answer_for_their_own_salt_and_no_other_method() {
     assert_eq!(house.metric(derived).await, 0.0);
 }
 
+/// Of a password that no record holds.
+#[tokio::test]
+async fn mysql_is_answered_from_the_digest_of_the_first_stage() {
+    let sts = dev_sts().await;
+    let (log, _recording) = Log::start();
+    let password = "password: canary-hunter2";
+    // SHA1("password"), SHA-256("password").
+    let native = "mysql_native_password: W6ph5Mm5Pz8GgiULbPgzG37mj9g=";
+    let caching = "caching_sha2_password: XohImNooBHFR0OVvjcYpJ3NgPQ1qq73WKhHvch0VQtg=";
+    let records = [
+        record("app", ", methods: [mysql_native_password]").replace(password, native),
+        record("newer", ", methods: [caching_sha2_password]").replace(password, caching),
+    ];
+    let house = v1(&sts, &records.concat()).await;
+    let client = Client::of(&house).await;
+    let answer = client.mysql(&checkout(&sts, "app"), &[0; 20]).await;
+    let answer: String = answer
+        .unwrap()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(answer, "072087d16fdfabc55b1644bb904205c60d505fcf");
+    for refused in [
+        client.mysql(&checkout(&sts, "newer"), &[0; 20]).await.err(),
+        client.md5(&checkout(&sts, "app"), &[7; 4]).await.err(),
+        client.scram(rfc_7677(&checkout(&sts, "app"))).await.err(),
+    ] {
+        let refused = refused.unwrap();
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+        let reason = log.reason(&request_id(&refused), "denied").await;
+        assert_eq!(reason, "method_not_on_record");
+    }
+}
+
 #[tokio::test]
 async fn a_record_allows_what_it_says_and_no_more() {
     let sts = dev_sts().await;

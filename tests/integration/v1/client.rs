@@ -2,10 +2,11 @@
 
 use tonic::{Response, Status, metadata::MetadataValue, transport::Channel};
 
+pub(crate) use self::v1::PasswordRequest;
 use self::v1::authenticator_client::AuthenticatorClient;
 pub(super) use self::v1::{
-    AwsIdentity, ClientLanguage, Mysqlsha1HashRequest, PasswordRequest, Pgmd5HashRequest,
-    Pgsha256HashRequest, Pgsha256Response,
+    AwsIdentity, ClientLanguage, Mysqlsha1HashRequest, Pgmd5HashRequest, Pgsha256HashRequest,
+    Pgsha256Response,
 };
 use crate::{authenticator::client::channel, rejections::House};
 
@@ -29,14 +30,14 @@ mod v1 {
 }
 
 #[derive(Clone)]
-pub(super) struct Client(AuthenticatorClient<Channel>);
+pub(crate) struct Client(AuthenticatorClient<Channel>);
 
 impl Client {
     pub(super) async fn of(house: &House) -> Self {
         Client::over(channel(&house.address(), house.tls()).await.unwrap())
     }
 
-    pub(super) fn over(channel: Channel) -> Self {
+    pub(crate) fn over(channel: Channel) -> Self {
         Client(AuthenticatorClient::new(channel))
     }
 
@@ -52,7 +53,7 @@ impl Client {
         Ok(answer.hash)
     }
 
-    pub(super) async fn mysql(
+    pub(crate) async fn mysql(
         &self,
         who: &PasswordRequest,
         salt: &[u8],
@@ -107,7 +108,7 @@ fn has_request_id<T>(response: &Response<T>) -> String {
 }
 
 /// Who asks for `user` at `db.example`.
-pub(super) fn who(url: &str, claimed: &str, user: &str) -> PasswordRequest {
+pub(crate) fn who(url: &str, claimed: &str, user: &str) -> PasswordRequest {
     PasswordRequest {
         client_language: ClientLanguage::Python.into(),
         dbhost: "db.example".into(),

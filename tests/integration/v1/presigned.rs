@@ -11,12 +11,12 @@ use aws_sigv4::{
 
 /// What is signed.
 #[derive(Clone)]
-pub(super) struct Presigned {
-    pub(super) method: &'static str,
-    pub(super) origin: String,
-    pub(super) region: &'static str,
-    pub(super) expires: u64,
-    pub(super) at: SystemTime,
+pub(crate) struct Presigned {
+    pub(crate) method: &'static str,
+    pub(crate) origin: String,
+    pub(crate) region: &'static str,
+    pub(crate) expires: u64,
+    pub(crate) at: SystemTime,
 }
 
 impl Presigned {
@@ -28,7 +28,7 @@ impl Presigned {
         }
     }
 
-    pub(super) fn for_region(region: &'static str) -> Self {
+    pub(crate) fn for_region(region: &'static str) -> Self {
         Presigned {
             method: "POST",
             origin: format!("https://sts.{region}.amazonaws.com"),
@@ -38,7 +38,7 @@ impl Presigned {
         }
     }
 
-    pub(super) fn url(&self, keys: &Credentials) -> String {
+    pub(crate) fn url(&self, keys: &Credentials) -> String {
         let identity = keys.clone().into();
         let mut settings = SigningSettings::default();
         settings.signature_location = SignatureLocation::QueryParams;

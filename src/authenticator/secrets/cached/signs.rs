@@ -9,9 +9,12 @@ use std::{
 use tokio::time::Instant;
 
 use super::{Answer, Record, RecordKey};
-use crate::authenticator::{
-    limits::locked,
-    secrets::{Credential, REREAD_INTERVAL, Sign},
+use crate::{
+    authenticator::{
+        limits::locked,
+        secrets::{Credential, Digests, REREAD_INTERVAL, Sign},
+    },
+    wire::{caching_sha2, mysql_native},
 };
 
 /// The signs against the records of one database.
@@ -148,15 +151,24 @@ fn is_same(one: &Record, other: &Record) -> bool {
         (Credential::Password(one), Credential::Password(other)) => {
             one.expose_secret() == other.expose_secret()
         }
-        (Credential::Scram(one), Credential::Scram(other)) => {
-            one.len() == other.len()
-                && one.iter().zip(other).all(|(one, other)| {
-                    one.fit(other.salt(), other.iterations())
-                        && one.client_key() == other.client_key()
-                        && one.server_key() == other.server_key()
-                })
-        }
+        (Credential::Digests(one), Credential::Digests(other)) => are_same(one, other),
         _ => false,
     };
     credentials && one.key == other.key
+}
+
+fn are_same(one: &Digests, other: &Digests) -> bool {
+    let (native, other_native) = (&one.mysql_native_password, &other.mysql_native_password);
+    let native = native.as_ref().map(mysql_native::Stage1::as_bytes);
+    let (caching, other_caching) = (&one.caching_sha2_password, &other.caching_sha2_password);
+    let caching = caching.as_ref().map(caching_sha2::Stage1::as_bytes);
+    let (scram, others) = (&one.scram_sha_256, &other.scram_sha_256);
+    native == other_native.as_ref().map(mysql_native::Stage1::as_bytes)
+        && caching == other_caching.as_ref().map(caching_sha2::Stage1::as_bytes)
+        && scram.len() == others.len()
+        && scram.iter().zip(others).all(|(one, other)| {
+            one.fit(other.salt(), other.iterations())
+                && one.client_key() == other.client_key()
+                && one.server_key() == other.server_key()
+        })
 }

@@ -37,10 +37,7 @@ use crate::{
         Mysqlsha1HashRequest, Mysqlsha1Response, Pgmd5HashRequest, Pgmd5Response,
         Pgsha256HashRequest, Pgsha256Response, authenticator_server::Authenticator,
     },
-    wire::{
-        md5, mysql_native,
-        scram::{Limits, ServerFirst},
-    },
+    wire::scram::{Limits, ServerFirst},
 };
 
 /// What the calls of v1 share, beside what they share with v2's.
@@ -204,8 +201,9 @@ impl Call {
         let principal = &identity.principal;
         match challenge {
             Challenge::Md5(salt) => {
-                let password = shared.password(&record, Method::Md5, principal)?;
-                let response = md5::response(record.key.user(), password.expose_secret(), salt);
+                let response = shared.seldom(&record, Method::Md5, principal, |credential| {
+                    credential.md5_response(record.key.user(), salt)
+                })?;
                 let answer = Answer {
                     text: response.strip_prefix("md5").unwrap_or_default().to_owned(),
                     ..Answer::default()
@@ -213,8 +211,10 @@ impl Call {
                 Ok((answer, Reason::Md5Answered))
             }
             Challenge::MysqlNative(salt) => {
-                let password = shared.password(&record, Method::MysqlNativePassword, principal)?;
-                let response = mysql_native::response(password.expose_secret(), &salt);
+                let method = Method::MysqlNativePassword;
+                let response = shared.seldom(&record, method, principal, |credential| {
+                    credential.mysql_native_response(&salt)
+                })?;
                 let answer = Answer {
                     bytes: response.to_vec(),
                     ..Answer::default()

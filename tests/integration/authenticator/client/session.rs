@@ -1,6 +1,6 @@
 //! A session: the challenge, and the proof that answers it.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{collections::BTreeMap, path::Path, time::SystemTime};
 
 use approzium::identity::aws::Signer;
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
@@ -48,7 +48,15 @@ impl Challenge {
 
 /// The keys of one profile of the credentials file.
 pub(crate) fn credentials(dev: &Dev, profile: &str) -> Credentials {
-    let text = std::fs::read_to_string(dev.variable("AWS_SHARED_CREDENTIALS_FILE")).unwrap();
+    credentials_in(
+        Path::new(dev.variable("AWS_SHARED_CREDENTIALS_FILE")),
+        profile,
+    )
+}
+
+/// Those of a file.
+pub(crate) fn credentials_in(file: &Path, profile: &str) -> Credentials {
+    let text = std::fs::read_to_string(file).unwrap();
     let keys: BTreeMap<&str, &str> = text
         .lines()
         .skip_while(|line| *line != format!("[{profile}]"))

@@ -69,6 +69,14 @@ impl Builder {
         self.with(name, password, "SSL")
     }
 
+    /// Adds what an administrator runs, a statement on one line.
+    #[must_use]
+    pub fn statement(mut self, statement: &str) -> Self {
+        self.statements.push_str(statement);
+        self.statements.push('\n');
+        self
+    }
+
     fn with(mut self, name: &str, password: &str, require: &str) -> Self {
         let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
         let (name, password) = (quoted(name), quoted(password));
