@@ -12,8 +12,20 @@ pub mod attribution {
 /// What clients and secrets managers tell the Authenticator.
 pub mod authenticator {
     pub use crate::authenticator::fuzzing::{
-        Sessions, json_records, login, mount, reply, target, vault_records, yaml_records,
+        Sessions, aws_secret, json_records, login, mount, reply, target, vault_records,
+        yaml_records,
     };
+
+    /// The original's API.
+    pub mod v1 {
+        pub use crate::{
+            authenticator::fuzzing::V1Request,
+            proto::v1::{
+                AwsIdentity, Mysqlsha1HashRequest, PasswordRequest, Pgmd5HashRequest,
+                Pgsha256HashRequest,
+            },
+        };
+    }
 }
 
 /// What the Authenticator tells its clients.

@@ -1,11 +1,14 @@
-//! Records as operators write them and as Vault answers: the first line says which. What is wrong
+//! Records as operators write them, and as Vault and AWS Secrets Manager answer: the first line says
+//! which. What is wrong
 //! with them is said in one line, without anything that stands there.
 
 #![no_main]
 
 use approzium::{
     authenticator::KvVersion,
-    fuzzing::authenticator::{json_records, login, mount, reply, vault_records, yaml_records},
+    fuzzing::authenticator::{
+        aws_secret, json_records, login, mount, reply, vault_records, yaml_records,
+    },
 };
 use http::StatusCode;
 use libfuzzer_sys::fuzz_target;
@@ -30,13 +33,21 @@ fuzz_target!(|bytes: &[u8]| {
             }
             Err(problem) => Some(problem),
         },
+        [b'a', b'w', b's', b' ', status @ ..] => {
+            let status = of(status);
+            match aws_secret(status, body) {
+                // Why it gives none may be shown.
+                Err(said) if !status.is_success() => {
+                    assert!(is_short_line(&said), "{said:?}");
+                    None
+                }
+                found => found.err(),
+            }
+        }
         _ => {
-            let status = StatusCode::from_bytes(kind).unwrap_or(StatusCode::FORBIDDEN);
+            let status = of(kind);
             let said = reply(status, body);
-            assert!(
-                said.len() < 8 * 1024 && !said.contains(char::is_control),
-                "{said:?}"
-            );
+            assert!(is_short_line(&said), "{said:?}");
             None
         }
     };
@@ -48,3 +59,11 @@ fuzz_target!(|bytes: &[u8]| {
         );
     }
 });
+
+fn of(status: &[u8]) -> StatusCode {
+    StatusCode::from_bytes(status).unwrap_or(StatusCode::FORBIDDEN)
+}
+
+fn is_short_line(said: &str) -> bool {
+    said.len() < 8 * 1024 && !said.contains(char::is_control)
+}

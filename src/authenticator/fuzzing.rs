@@ -2,11 +2,16 @@
 
 use std::time::SystemTime;
 
-pub use super::secrets::fuzzing::{json_records, login, mount, reply, vault_records, yaml_records};
 use super::{
     MAX_SESSION_LIFETIME, SessionKeys,
     target::{InvalidTarget, Target, attribution},
     token::{Session, Tokens},
+};
+pub use super::{
+    secrets::fuzzing::{
+        aws_secret, json_records, login, mount, reply, vault_records, yaml_records,
+    },
+    service::fuzzing::V1Request,
 };
 use crate::{identity::VerifiedIdentity, proto::v2::HandshakeStart};
 

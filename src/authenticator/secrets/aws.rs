@@ -5,6 +5,8 @@
 
 mod answer;
 mod credentials;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 
 use std::{
     fmt,

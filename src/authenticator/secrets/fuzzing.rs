@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-pub use super::vault::fuzzing::{login, mount, reply, vault_records};
 use super::{
     Record, RecordKey,
     parse::{Users, records},
     place::Place,
+};
+pub use super::{
+    aws::fuzzing::aws_secret,
+    vault::fuzzing::{login, mount, reply, vault_records},
 };
 
 /// A local file.

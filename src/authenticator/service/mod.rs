@@ -25,6 +25,8 @@ use tonic::{
 use uuid::Uuid;
 
 use self::refusal::Refusal;
+#[cfg(fuzzing)]
+pub(crate) use self::v1::fuzzing;
 pub(crate) use self::v1::{V1, V1Service};
 use super::{
     audit::{Audit, Decision, Reason, stream::AuditLog},

@@ -8,6 +8,8 @@
 //! database, since the server's signature is in the answer; a word on how the login ended.
 
 mod challenge;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 
 use std::{sync::Arc, time::Instant};
 
