@@ -5,6 +5,12 @@
 /// `approzium serve` and `approzium secret` begin by it; a program that holds an Authenticator of its
 /// own should, too. Best effort: where the system does not allow it, the log says so.
 pub fn harden() {
+    report(&unreported());
+}
+
+/// As [`harden`], for who has no log yet: what could not be done.
+pub(super) fn unreported() -> Vec<String> {
+    let mut problems = Vec::new();
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{
@@ -15,12 +21,21 @@ pub fn harden() {
             maximum: Some(0),
         };
         if let Err(error) = setrlimit(Resource::Core, no_core) {
-            ::tracing::warn!(%error, "core dumps could not be switched off");
+            problems.push(format!("core dumps could not be switched off: {error}"));
         }
         if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-            ::tracing::warn!(%error, "the process's memory could not be made private");
+            problems.push(format!(
+                "the process's memory could not be made private: {error}"
+            ));
         }
     }
     #[cfg(not(target_os = "linux"))]
-    ::tracing::warn!("core dumps are not switched off on this system");
+    problems.push("core dumps are not switched off on this system".to_owned());
+    problems
+}
+
+pub(super) fn report(problems: &[String]) {
+    for problem in problems {
+        ::tracing::warn!("{problem}");
+    }
 }

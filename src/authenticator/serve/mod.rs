@@ -39,12 +39,13 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn configured(arguments: &Arguments) -> Result<ExitCode> {
+    // Before any secret is read: settings may hold one.
+    let unprotected = hardening::unreported();
     let config = Config::load(arguments, &|name| env::var_os(name))?;
     let filter = logging::filter(&config.log_level)
         .map_err(|problem| config.layers.error("log_level", problem))?;
     logging::init(filter, config.log_format);
-    // Before any secret is read.
-    hardening::harden();
+    hardening::report(&unprotected);
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Error::configuration("no runtime").with_source(error))?;
     if config.check {

@@ -233,11 +233,44 @@ async fn plaintext_is_served_on_loopback() {
 #[tokio::test]
 async fn no_core_is_ever_written() {
     let dev = Dev::start("").await;
-    let limits = format!("/proc/{}/limits", dev.process.id());
-    let limits = std::fs::read_to_string(limits).unwrap();
+    assert_eq!(core_limits(dev.process.id()), ["0", "0"]);
+}
+
+/// Its file of settings is a pipe, at which it waits for them.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn no_core_is_written_from_before_the_settings_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("approzium.yaml");
+    let private = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        private,
+        0,
+    )
+    .unwrap();
+    let settings = format!("--config={}", pipe.display());
+    let mut process = Process::start(command(&[&settings]));
+    until("no core", async || {
+        (core_limits(process.id()) == ["0", "0"]).then_some(())
+    })
+    .await;
+    assert!(!process.has_ended());
+    // It reads them, and says what is wrong.
+    std::fs::write(&pipe, "listener: {grpc_prot: 1}\n").unwrap();
+    until("its end", async || process.has_ended().then_some(())).await;
+    assert!(process.log().concat().contains("grpc_prot"));
+}
+
+/// The soft and the hard limit.
+#[cfg(target_os = "linux")]
+fn core_limits(process: u32) -> [String; 2] {
+    let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
     let core = limits
         .lines()
         .find(|line| line.starts_with("Max core file size"));
     let fields: Vec<_> = core.unwrap().split_whitespace().collect();
-    assert_eq!(fields[4..6], ["0", "0"]);
+    [fields[4], fields[5]].map(str::to_owned)
 }
