@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, error::ErrorKind};
 
-use super::settings::{self, SETTINGS, Takes};
+use super::settings::{self, SETTINGS, Setting, Takes};
 
-/// The flags of `approzium serve`, one for each setting: see `approzium serve --help`.
+/// The flags of `approzium serve`, one for each setting that is no secret: see `approzium serve --help`.
 #[derive(Clone, Debug, Default)]
 pub struct Arguments(pub(super) BTreeMap<&'static str, Vec<String>>);
 
@@ -25,6 +25,8 @@ impl Args for Arguments {
                 Takes::Switch => argument.action(ArgAction::SetTrue),
                 Takes::Value => argument.action(ArgAction::Set).value_name("VALUE"),
                 Takes::List => argument.action(ArgAction::Append).value_name("VALUE"),
+                // To be refused with a word on where else it goes.
+                Takes::Secret => argument.action(ArgAction::Set).num_args(0..).hide(true),
             })
         })
     }
@@ -38,9 +40,12 @@ impl FromArgMatches for Arguments {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut flags = BTreeMap::new();
         for setting in SETTINGS {
+            if setting.takes == Takes::Secret && matches.contains_id(setting.key) {
+                return Err(is_no_flag(setting));
+            }
             let texts: Vec<String> = match setting.takes {
                 Takes::Switch if matches.get_flag(setting.key) => vec!["true".to_owned()],
-                Takes::Switch => Vec::new(),
+                Takes::Switch | Takes::Secret => Vec::new(),
                 Takes::Value | Takes::List => matches
                     .get_many(setting.key)
                     .map(|texts| texts.cloned().collect())
@@ -57,4 +62,15 @@ impl FromArgMatches for Arguments {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// It does not repeat what was given.
+fn is_no_flag(setting: &Setting) -> clap::Error {
+    let Setting { key, variable, .. } = setting;
+    let flag = settings::flag(key);
+    let problem = format!(
+        "--{flag} would be seen by whoever lists processes: give {key}_path, a file with it, or the \
+         variable {variable}; what was given is to be exchanged"
+    );
+    clap::Error::raw(ErrorKind::UnknownArgument, problem)
 }

@@ -11,8 +11,8 @@
 //! limits: {max_iterations: 100000}
 //! ```
 //!
-//! Every key has a flag (`--grpc-port`) and a variable (`APPROZIUM_GRPC_PORT`): `approzium serve
-//! --help` lists them. A key that is not known is an error, as is a value that is not understood;
+//! Every key has a flag (`--grpc-port`), but for those of secrets, and a variable
+//! (`APPROZIUM_GRPC_PORT`): `approzium serve --help` lists them. A key that is not known is an error, as is a value that is not understood;
 //! the error names the key and where it was given.
 
 mod file;

@@ -1,6 +1,6 @@
 //! Every setting there is: its key, its section in the file, its variable, its flag.
 
-/// One setting. Its flag is its key with hyphens: `--grpc-port`.
+/// One setting. Its flag, if it has one, is its key with hyphens: `--grpc-port`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting {
     pub(super) key: &'static str,
@@ -20,9 +20,11 @@ pub(super) enum Takes {
     Value,
     /// In the file a list, elsewhere separated by commas.
     List,
+    /// A value that is no flag: whoever lists processes sees those.
+    Secret,
 }
 
-use Takes::{List, Switch, Value};
+use Takes::{List, Secret, Switch, Value};
 
 macro_rules! settings {
     ($($section:literal { $($key:literal $variable:literal $takes:ident $help:literal)+ })+) => {
@@ -105,10 +107,10 @@ settings! {
             "How to log in: token, approle, kubernetes or aws [default: token]"
         "vault_auth_mount" "APPROZIUM_VAULT_AUTH_MOUNT" Value
             "Where that auth method is mounted [default: its name]"
-        "vault_token" "VAULT_TOKEN" Value
+        "vault_token" "VAULT_TOKEN" Secret
             "Token; better in a file"
         "vault_token_path" "APPROZIUM_VAULT_TOKEN_PATH" Value
-            "File with the token, read again when it changes; wins over vault_token"
+            "File with the token, read again when it changes; wins over the variable VAULT_TOKEN"
         "vault_role_id" "APPROZIUM_VAULT_ROLE_ID" Value
             "Role id of AppRole"
         "vault_secret_id_path" "APPROZIUM_VAULT_SECRET_ID_PATH" Value

@@ -43,6 +43,17 @@ fn every_mistake_ends_the_process_and_names_the_key() {
     let token = "--vault-token-path=key";
     for (arguments, variables, names) in [
         (
+            &["--vault-token=canary-hunter2"][..],
+            &[][..],
+            &["--vault-token", "VAULT_TOKEN", "vault_token_path"][..],
+        ),
+        (
+            &["--vault-token", PASSWORD, good],
+            &[],
+            &["--vault-token", "VAULT_TOKEN", "vault_token_path"],
+        ),
+        (&[good, "--vault-token"], &[], &["VAULT_TOKEN"]),
+        (
             &[][..],
             &[][..],
             &["secrets_manager", "local_secrets_path"][..],
