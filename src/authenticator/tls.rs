@@ -23,6 +23,7 @@ use super::{
     metrics::{File, Metrics},
     readiness::Validity,
     reload::{self, Watched},
+    secrets::exposure,
 };
 use crate::{Error, Result};
 
@@ -159,7 +160,17 @@ impl ServerTls {
         validity(&self.material.chain)
     }
 
+    /// Why its key is no secret, if it was read from a file that others can reach.
+    pub(crate) fn exposed_key(&self) -> Option<String> {
+        let path = &self.files.as_ref()?.key;
+        let problem = exposure(path)?;
+        Some(format!("tls_key_path: {}: {problem}", path.display()))
+    }
+
     fn show(&self, metrics: &Metrics) {
+        if let Some(problem) = self.exposed_key() {
+            ::tracing::warn!("{problem}");
+        }
         metrics.certificate(self.validity());
         metrics.client_ca(self.material.clients_validity);
     }

@@ -176,6 +176,12 @@ pub(crate) fn private(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, Str
     contents(path, limit, Permissions::Enforced).map(|(_, bytes)| bytes)
 }
 
+/// Why a file is no secret, if others can reach it.
+pub(crate) fn exposure(path: &Path) -> Option<String> {
+    let metadata = fs::metadata(path).ok()?;
+    owners_alone(&metadata, Permissions::Enforced).err()
+}
+
 /// A file, as it was before it was read. What is looked at and what is read is one file, whatever
 /// is put in its place meanwhile.
 pub(super) fn contents(

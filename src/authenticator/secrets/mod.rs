@@ -33,7 +33,7 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use aws::{AwsSecrets, AwsSecretsBuilder};
 pub(crate) use credential::{Credential, Digests};
 pub use file::LocalSecrets;
-pub(crate) use file::private;
+pub(crate) use file::{exposure, private};
 #[cfg(feature = "kubernetes")]
 pub use mounted::MountedSecrets;
 #[cfg(test)]

@@ -156,6 +156,9 @@ fn certificate(tls: &ServerTls) -> Finding {
     if let Err(error) = tls.fits() {
         return bad(&error);
     }
+    if let Some(problem) = tls.exposed_key() {
+        return Bad(problem);
+    }
     let Some((from, until)) = tls.validity() else {
         return Bad("tls_cert_path: a certificate of the chain cannot be read".to_owned());
     };

@@ -1,7 +1,9 @@
 //! `approzium serve --check`: each thing that is not good is named, and nothing listens.
 
 use std::{
+    fs::Permissions,
     net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Output},
 };
@@ -115,6 +117,28 @@ fn the_originals_api_is_worth_a_warning() {
     let said = said(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("warning  v1 API        v1_api: "), "{said}");
+}
+
+#[test]
+fn a_key_that_others_can_reach_is_none() {
+    let files = Files::new();
+    for (mode, good) in [
+        (0o600, true),
+        (0o440, true),
+        (0o640, true),
+        (0o644, false),
+        (0o660, false),
+        (0o604, false),
+    ] {
+        let mode_of_key = Permissions::from_mode(mode);
+        std::fs::set_permissions(files.path().join("server.key"), mode_of_key).unwrap();
+        let output = failing(files.command(&GOOD));
+        let said = said(&output);
+        assert_eq!(output.status.success(), good, "{mode:o}: {said}");
+        let says =
+            format!("FAILED   certificate   tls_key_path: server.key: its mode is {mode:04o}");
+        assert_eq!(said.contains(&says), !good, "{says}: {said}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What is exchanged while it serves: certificates, authorities of clients, keys of sessions.
 
-use std::path::Path;
+use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path};
 
 use approzium::authenticator::{
     Authenticator, LocalSecrets, Running, ServerTls, SessionKeys, dev::DevSts,
@@ -110,6 +110,24 @@ async fn a_new_certificate_is_for_new_connections_and_a_broken_one_changes_nothi
     .await;
     assert_eq!(service.complaints().len(), 1);
     assert_eq!(before.challenge().await.unwrap().nonce.len(), 32);
+}
+
+/// It serves on: who made the file so has to be told, and not the applications.
+#[tokio::test]
+async fn a_key_that_others_can_reach_is_a_warning() {
+    let [old, new] = [(); 2].map(|()| Authority::new(Signature::EcdsaP256Sha256));
+    let service = Service::start(&old, &[]).await;
+    let warned = |line: &Value| {
+        let message = line["message"].as_str().unwrap_or_default();
+        line["level"] == "WARN" && message.starts_with("tls_key_path: ")
+    };
+    assert!(service.process.lines(warned).is_empty());
+    let key = service.folder.path().join("server.key");
+    std::fs::set_permissions(key, Permissions::from_mode(0o644)).unwrap();
+    service.exchange(&new);
+    let line = service.process.line("a warning", warned).await;
+    assert!(line["message"].to_string().contains("0644"), "{line}");
+    assert!(service.client(trusting(&new)).await.is_some());
 }
 
 #[tokio::test]
