@@ -2,10 +2,15 @@
 //!
 //! Errors name the entry, the line and the key. They never show what stands in the file.
 
+#[cfg(any(test, feature = "vault", feature = "asm", feature = "kubernetes"))]
+mod users;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
+#[cfg(any(test, feature = "vault", feature = "asm", feature = "kubernetes"))]
+pub(crate) use users::Users;
 
 use super::{
     ChannelBindingPolicy, Credential, Method, Policy, Record, RecordKey,
@@ -73,36 +78,6 @@ struct Entry {
     pinned_certificates: Vec<String>,
     #[serde(default)]
     channel_binding: ChannelBindingPolicy,
-}
-
-/// What a secrets manager keeps for one database: `{"<dbuser>": {"password": …, "iam_arns": […]}}`,
-/// with the keys of the local file but for host, port and user, which are names of it.
-#[cfg(any(test, feature = "vault", feature = "asm", feature = "kubernetes"))]
-#[derive(Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Users(std::collections::BTreeMap<String, Entry>);
-
-#[cfg(any(test, feature = "vault", feature = "asm", feature = "kubernetes"))]
-impl Users {
-    /// Files the records under their place.
-    pub(crate) fn records(self, place: &super::place::Place) -> Result<Vec<Arc<Record>>, String> {
-        let users = self.0.into_iter().enumerate();
-        users
-            .map(|(index, (user, entry))| {
-                let record = if user.is_empty() {
-                    Err("a user must not be empty".to_owned())
-                } else if entry.dbhost.is_some() || entry.dbport.is_some() || entry.dbuser.is_some()
-                {
-                    Err("host, port and user are said by its name, not by its keys".to_owned())
-                } else {
-                    entry.into_record(place.key(&user))
-                };
-                record
-                    .map(Arc::new)
-                    .map_err(|problem| format!("record {}: {problem}", index + 1))
-            })
-            .collect()
-    }
 }
 
 #[cfg(any(test, feature = "vault", feature = "asm"))]
