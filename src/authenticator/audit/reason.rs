@@ -80,6 +80,7 @@ reasons! {
 
     TokenForged = "token_forged",
     TokenExpired = "token_expired",
+    /// A stolen token; or the token of who has a new certificate since, as its first one shows.
     TokenOtherCertificate = "token_other_certificate",
 
     /// A login was begun, and then nothing was said.
@@ -136,7 +137,6 @@ impl Reason {
             | Reason::ClaimedArnMismatch
             | Reason::ProofReplayed
             | Reason::TokenForged
-            | Reason::TokenOtherCertificate
             | Reason::MalformedMessage
             | Reason::MalformedTarget
             | Reason::UnexpectedMessage
