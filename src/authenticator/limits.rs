@@ -199,6 +199,13 @@ impl<K: Hash + Eq> Rate<K> {
     }
 }
 
+/// The most that a [`Rate`] of so many a second allows within a while.
+pub(crate) fn most_within(per_second: u32, time: Duration) -> usize {
+    let pace = Pace::per_second(per_second);
+    let most = (time + pace.burst).as_nanos() / pace.interval.as_nanos().max(1);
+    usize::try_from(most).unwrap_or(usize::MAX)
+}
+
 /// The generic cell rate algorithm: one instant is the whole memory.
 #[derive(Clone, Copy, Debug)]
 struct Pace {

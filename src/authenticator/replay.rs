@@ -10,7 +10,7 @@ mod redis;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -18,7 +18,11 @@ use sha2::{Digest, Sha256};
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisReplays, RedisReplaysBuilder};
-use super::{limits::neighbourhood, listener::Peer};
+use super::{
+    limits::{locked, most_within, neighbourhood},
+    listener::Peer,
+};
+use crate::identity::aws::PresignedProof;
 
 /// Remembers holders of proofs.
 #[tonic::async_trait]
@@ -56,8 +60,13 @@ pub(crate) fn holder(peer: &Peer) -> [u8; 32] {
 }
 
 /// The holders of one replica's proofs.
-#[derive(Debug, Default)]
-pub(crate) struct InMemory(Mutex<HashMap<[u8; 32], Held>>);
+#[derive(Debug)]
+pub(crate) struct InMemory {
+    /// As many proofs as STS is asked about while one is alive. Beyond, new ones would be refused:
+    /// to forget one that is alive would give it away.
+    most: usize,
+    proofs: Mutex<HashMap<[u8; 32], Held>>,
+}
 
 #[derive(Debug)]
 struct Held {
@@ -65,11 +74,15 @@ struct Held {
     until: Instant,
 }
 
-/// More than STS is asked about within a proof's life. Beyond, new proofs are refused: to forget one
-/// that is alive would give it away.
-const MAX_PROOFS: usize = 100_000;
-
 impl InMemory {
+    /// For who asks STS so often, about each proof before it comes here.
+    pub(crate) fn new(sts_calls_per_second: u32) -> Self {
+        InMemory {
+            most: most_within(sts_calls_per_second, PresignedProof::longest_life()),
+            proofs: Mutex::default(),
+        }
+    }
+
     fn is_held(
         &self,
         proof: &[u8; 32],
@@ -77,14 +90,14 @@ impl InMemory {
         keep_for: Duration,
         now: Instant,
     ) -> Result<bool, ReplayStoreUnavailable> {
-        let mut proofs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut proofs = locked(&self.proofs);
         if let Some(held) = proofs.get(proof).filter(|held| held.until > now) {
             return Ok(held.by == *holder);
         }
-        if proofs.len() >= MAX_PROOFS {
+        if proofs.len() >= self.most {
             proofs.retain(|_, held| held.until > now);
         }
-        if proofs.len() >= MAX_PROOFS {
+        if proofs.len() >= self.most {
             let problem = "there are too many proofs to remember";
             return Err(ReplayStoreUnavailable(problem.into()));
         }
@@ -112,12 +125,13 @@ impl ReplayStore for InMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authenticator::limits::Rate;
 
     const LIFE: Duration = Duration::from_secs(900);
 
     #[test]
     fn a_proof_is_its_first_holders_for_as_long_as_it_lives() {
-        let (store, now) = (InMemory::default(), Instant::now());
+        let (store, now) = (InMemory::new(1), Instant::now());
         let held = |proof, holder, now| store.is_held(&[proof; 32], &[holder; 32], LIFE, now);
         assert_eq!(held(1, 1, now), Ok(true));
         let last = now + LIFE - Duration::from_millis(1);
@@ -129,20 +143,43 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_and_nothing_alive_is_forgotten() {
-        let (store, now) = (InMemory::default(), Instant::now());
-        let proof = |number: usize| {
-            let mut proof = [0; 32];
-            proof[..8].copy_from_slice(&number.to_be_bytes());
-            proof
-        };
-        for number in 0..MAX_PROOFS {
+        let (store, now) = (InMemory::new(2), Instant::now());
+        // For 20 minutes, and what may come at once.
+        assert_eq!(store.most, 2 * (20 * 60 + 10));
+        for number in 0..store.most {
             assert_eq!(store.is_held(&proof(number), &[1; 32], LIFE, now), Ok(true));
         }
-        let another = proof(MAX_PROOFS);
+        let another = proof(store.most);
         assert!(store.is_held(&another, &[1; 32], LIFE, now).is_err());
         assert_eq!(store.is_held(&proof(0), &[2; 32], LIFE, now), Ok(false));
         let later = now + LIFE;
         assert_eq!(store.is_held(&another, &[1; 32], LIFE, later), Ok(true));
-        assert_eq!(store.0.lock().unwrap().len(), 1);
+        assert_eq!(store.proofs.lock().unwrap().len(), 1);
+    }
+
+    /// However often STS may be asked, and for as long as a proof may be good.
+    #[test]
+    fn no_proof_that_sts_was_asked_about_is_one_too_many() {
+        for per_second in [1, 3] {
+            let store = InMemory::new(per_second);
+            let (rate, start) = (Rate::new(per_second, per_second), Instant::now());
+            let life = PresignedProof::longest_life();
+            let mut asked = 0;
+            for tenth in 0..30 * 60 * 10 {
+                let now = start + Duration::from_millis(tenth * 100);
+                while rate.allow((), now) {
+                    let held = store.is_held(&proof(asked), &[1; 32], life, now);
+                    assert_eq!(held, Ok(true), "{per_second} a second, after {tenth}");
+                    asked += 1;
+                }
+            }
+            assert!(asked > store.most);
+        }
+    }
+
+    fn proof(number: usize) -> [u8; 32] {
+        let mut proof = [0; 32];
+        proof[..8].copy_from_slice(&number.to_be_bytes());
+        proof
     }
 }

@@ -278,6 +278,7 @@ impl AuthenticatorBuilder {
             limits,
         });
         let v1 = self.v1_api.map(|limits| {
+            let sts_calls = shared.limits.sts_calls_per_second;
             ::tracing::warn!(
                 "the v1 API is on: its proofs of identity can be replayed from the address that \
                  first used them, and its answers let a client play the database"
@@ -287,7 +288,7 @@ impl AuthenticatorBuilder {
                 limits,
                 proofs: self
                     .v1_replays
-                    .unwrap_or_else(|| Arc::new(InMemory::default())),
+                    .unwrap_or_else(|| Arc::new(InMemory::new(sts_calls))),
             }))
         });
         let service = Service(shared);

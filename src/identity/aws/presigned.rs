@@ -217,6 +217,12 @@ impl PresignedProof {
             .and_then(|token| std::str::from_utf8(token.expose_secret()).ok())
     }
 
+    /// How long one is good at most, from when it is first accepted: its date may be in the future,
+    /// by as much as clocks differ.
+    pub(crate) fn longest_life() -> Duration {
+        MAX_AGE + Skew::default().future
+    }
+
     /// How long it is good yet.
     pub(crate) fn remaining(&self, now: OffsetDateTime) -> Duration {
         Duration::try_from(self.good_until - now).unwrap_or_default()
