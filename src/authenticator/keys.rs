@@ -42,6 +42,8 @@ pub(crate) struct KeyStore {
     confirmed: Cache<Name, Arc<Keys>>,
     /// What was answered last with a password of which nothing is confirmed, as by v1 nothing is.
     answered: Cache<Name, Arc<Challenge>>,
+    /// With which password a challenge was answered when a database confirmed it.
+    passwords: Cache<Name, Name>,
     /// Those in use by handshakes under way: whoever comes with the same challenge shares them.
     in_use: Mutex<HashMap<Name, Weak<Derivation>>>,
     threads: Arc<Semaphore>,
@@ -90,6 +92,10 @@ impl KeyStore {
                 .max_capacity(MAX_ENTRIES)
                 .time_to_live(MAX_AGE)
                 .build(),
+            passwords: Cache::builder()
+                .max_capacity(MAX_ENTRIES)
+                .time_to_live(MAX_AGE)
+                .build(),
             in_use: Mutex::default(),
             threads: Arc::new(Semaphore::new(threads)),
             per_principal: Gate::new(usize::MAX, per_principal),
@@ -111,7 +117,7 @@ impl KeyStore {
                 if let Some(keys) = self.confirmed(record, password).await {
                     return !keys.fit(salt, iterations);
                 }
-                let name = self.name(&record.key, password, None);
+                let name = self.name(&record.key, Some(password), None);
                 let answered = self.answered.get(&name).await;
                 answered.is_some_and(|answered| *answered != (salt.to_vec(), iterations))
             }
@@ -139,14 +145,14 @@ impl KeyStore {
             return Ok(Held::kept(keys));
         }
         self.metrics.cache(CacheAnswer::Miss);
-        let name = self.name(&record.key, password, Some((salt, iterations)));
+        let name = self.name(&record.key, Some(password), Some((salt, iterations)));
         let derivation = self.shared(name);
         let keys = derivation
             .get_or_try_init(|| self.derive(password, principal, salt, iterations))
             .await?
             .clone();
         let answered = Arc::new((salt.to_vec(), iterations));
-        let name = self.name(&record.key, password, None);
+        let name = self.name(&record.key, Some(password), None);
         self.answered.insert(name, answered).await;
         Ok(Held {
             keys,
@@ -157,14 +163,28 @@ impl KeyStore {
     /// A database proved that it knows these keys too.
     pub(crate) async fn confirm(&self, record: &Record, held: &Held) {
         if let Some(password) = record.credential.password() {
-            let name = self.name(&record.key, password, None);
+            let name = self.name(&record.key, Some(password), None);
             self.confirmed.insert(name, held.keys.clone()).await;
+            let challenge = self.challenge_name(&record.key, &held.keys);
+            self.passwords.insert(challenge, name).await;
         }
+    }
+
+    /// Whether a database that asked for these keys' salt has confirmed another password for it:
+    /// that it refuses this one says nothing of what it will ask for next.
+    pub(crate) async fn asked_for_another(&self, record: &Record, held: &Held) -> bool {
+        let Some(password) = record.credential.password() else {
+            return false;
+        };
+        let challenge = self.challenge_name(&record.key, &held.keys);
+        let confirmed = self.passwords.get(&challenge).await;
+        let this = self.name(&record.key, Some(password), None);
+        confirmed.is_some_and(|confirmed| confirmed != this)
     }
 
     /// The keys that a database confirmed for this password.
     async fn confirmed(&self, record: &Record, password: &Secret) -> Option<Arc<Keys>> {
-        let name = self.name(&record.key, password, None);
+        let name = self.name(&record.key, Some(password), None);
         self.confirmed.get(&name).await
     }
 
@@ -224,8 +244,17 @@ impl KeyStore {
         derivation
     }
 
+    fn challenge_name(&self, record: &RecordKey, keys: &Keys) -> Name {
+        self.name(record, None, Some((keys.salt(), keys.iterations())))
+    }
+
     /// A keyed hash of what the keys belong to. Lengths first, so that no two run together.
-    fn name(&self, record: &RecordKey, password: &Secret, challenge: Option<(&[u8], u32)>) -> Name {
+    fn name(
+        &self,
+        record: &RecordKey,
+        password: Option<&Secret>,
+        challenge: Option<(&[u8], u32)>,
+    ) -> Name {
         let mut mac = self.naming.clone();
         let mut part = |bytes: &[u8]| {
             mac.update(&(bytes.len() as u64).to_be_bytes());
@@ -234,7 +263,7 @@ impl KeyStore {
         part(record.host().as_bytes());
         part(&record.port().to_be_bytes());
         part(record.user().as_bytes());
-        part(password.expose_secret());
+        part(password.map_or(b"", |password| password.expose_secret()));
         if let Some((salt, iterations)) = challenge {
             part(salt);
             part(&iterations.to_be_bytes());
@@ -299,6 +328,20 @@ mod tests {
         assert!(!store.looks_rotated(&after, b"another salt", 4096).await);
     }
 
+    #[tokio::test]
+    async fn a_salt_that_was_confirmed_with_a_password_asks_for_no_other() {
+        let (store, _) = store();
+        let (before, after, principal) = (record("hunter2"), record("hunter3"), principal());
+        let of_before = store.keys(&before, &principal, SALT, 4096).await.unwrap();
+        let of_after = store.keys(&after, &principal, SALT, 4096).await.unwrap();
+        assert!(!store.asked_for_another(&after, &of_after).await);
+        store.confirm(&before, &of_before).await;
+        assert!(store.asked_for_another(&after, &of_after).await);
+        assert!(!store.asked_for_another(&before, &of_before).await);
+        let elsewhere = store.keys(&after, &principal, b"another salt", 4096).await;
+        assert!(!store.asked_for_another(&after, &elsewhere.unwrap()).await);
+    }
+
     /// By v1 nothing is ever confirmed.
     #[tokio::test]
     async fn a_salt_that_was_not_answered_before_looks_rotated_though_nothing_is_confirmed() {
@@ -314,7 +357,11 @@ mod tests {
     #[test]
     fn few_keys_are_kept_and_not_for_long() {
         let store = store().0;
-        for policy in [store.confirmed.policy(), store.answered.policy()] {
+        for policy in [
+            store.confirmed.policy(),
+            store.answered.policy(),
+            store.passwords.policy(),
+        ] {
             assert!(policy.max_capacity().is_some_and(|most| most <= 10_000));
             let an_hour = Duration::from_secs(60 * 60);
             assert!(policy.time_to_live().is_some_and(|age| age <= an_hour));

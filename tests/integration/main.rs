@@ -21,6 +21,7 @@ mod dev_mode;
 mod diagnosis;
 mod identity;
 mod incident;
+mod load;
 mod matrix;
 mod opentelemetry;
 mod postgres;

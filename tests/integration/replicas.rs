@@ -1,7 +1,6 @@
 //! Two replicas behind Envoy, under a load of logins: they are killed, drained, and given new keys.
 
 mod house;
-mod load;
 mod replica;
 
 use approzium_peers::skip;
@@ -41,8 +40,8 @@ async fn killed(house: &mut House) {
     }
     load.more().await;
     // Each was retried once at most, or the load would have failed.
-    for error in load.end().await {
-        assert!(error.is_retryable(), "{error}");
+    for heard in load.end().await {
+        assert!(heard.error.is_retryable(), "{heard:?}");
     }
     house.proved_once_for_all_replicas();
 }

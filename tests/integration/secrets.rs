@@ -16,6 +16,8 @@ mod aws;
 mod check;
 mod kubernetes;
 mod rotation;
+mod stage;
+mod trouble;
 mod vault;
 mod vault_aws;
 mod vault_place;

@@ -74,6 +74,17 @@ impl Credential {
         }
     }
 
+    /// Whether it answers every challenge as another one does.
+    pub(super) fn answers_like(&self, other: &Credential) -> bool {
+        match (self, other) {
+            (Credential::Password(one), Credential::Password(other)) => {
+                one.expose_secret() == other.expose_secret()
+            }
+            (Credential::Digests(one), Credential::Digests(other)) => one.answer_like(other),
+            _ => false,
+        }
+    }
+
     /// A policy that these digests can never meet is a mistake.
     pub(super) fn consistent_with(&self, policy: &Policy) -> Result<(), String> {
         let Credential::Digests(digests) = self else {

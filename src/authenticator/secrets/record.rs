@@ -72,6 +72,12 @@ impl Record {
             Admission::OtherUserId
         }
     }
+
+    /// Whether both answer challenges alike: they are one version of a record. What is compared is
+    /// the manager's: its time tells a peer nothing.
+    pub(crate) fn answers_like(&self, other: &Record) -> bool {
+        self.key == other.key && self.credential.answers_like(&other.credential)
+    }
 }
 
 /// How a record may be used.

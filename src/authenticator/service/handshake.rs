@@ -61,6 +61,8 @@ pub(super) async fn run(mut call: Box<HandshakeCall>) {
 /// A proof was given.
 struct Answered {
     session: Session,
+    /// What it was begun with: not the record of the proof, if that changed meanwhile.
+    begun_with: Arc<Record>,
     record: Arc<Record>,
     proof: Proof,
 }
@@ -138,7 +140,7 @@ impl HandshakeCall {
         first: ScramServerFirst,
         nonce: [u8; NONCE_LENGTH],
         session: Session,
-        record: Arc<Record>,
+        begun_with: Arc<Record>,
     ) -> Result<Answered, Refusal> {
         let offer = first.offer.ok_or_else(|| {
             Refusal::invalid(
@@ -146,7 +148,7 @@ impl HandshakeCall {
                 Reason::MalformedChallenge,
             )
         })?;
-        let (mechanism, channel_binding) = choose(&record.policy, offer)?;
+        let (mechanism, channel_binding) = choose(&begun_with.policy, offer)?;
         self.audit.method = Some(method(mechanism));
         let limits = &self.shared.limits;
         let bounds = Limits {
@@ -158,7 +160,13 @@ impl HandshakeCall {
         let shared = self.shared.clone();
         let (salt, iterations) = (server_first.salt(), server_first.iterations());
         let (record, held) = shared
-            .keys_for(&mut self.span, &session.identity, &record, salt, iterations)
+            .keys_for(
+                &mut self.span,
+                &session.identity,
+                &begun_with,
+                salt,
+                iterations,
+            )
             .await?;
         let client_final = server_first.client_final(&held.keys)?;
         let message = Answer::ScramClientFinal(ScramClientFinal {
@@ -172,6 +180,7 @@ impl HandshakeCall {
             .await?;
         Ok(Answered {
             session,
+            begun_with,
             record,
             proof: Proof::Scram { client_final, held },
         })
@@ -181,11 +190,11 @@ impl HandshakeCall {
         &mut self,
         challenge: &Md5Challenge,
         session: Session,
-        record: Arc<Record>,
+        begun_with: Arc<Record>,
     ) -> Result<Answered, Refusal> {
         self.audit.method = Some(Method::Md5);
         let authorizer = &self.shared.authorizer;
-        let record = authorizer.still(&session.identity, &record.key).await?;
+        let record = authorizer.still(&session.identity, &begun_with.key).await?;
         let salt: [u8; 4] = challenge.salt.as_slice().try_into().map_err(|_| {
             Refusal::invalid("an MD5 salt has four bytes", Reason::MalformedChallenge)
         })?;
@@ -203,6 +212,7 @@ impl HandshakeCall {
         self.allow(answer, Reason::Md5Answered, None).await?;
         Ok(Answered {
             session,
+            begun_with,
             record,
             proof: Proof::Md5,
         })
@@ -261,12 +271,29 @@ impl HandshakeCall {
 
     /// The record's password is not the database's: somebody rotated it, perhaps.
     async fn read_again(&self, answered: &Answered) {
+        if self.was_challenged_before(answered).await {
+            return;
+        }
         let identity = &answered.session.identity;
         let authorizer = &self.shared.authorizer;
         let reread = authorizer.reread(identity, &answered.record, Sign::Refused);
         if let Some(Err(refused)) = reread.await {
             ::tracing::warn!(?refused, "reading a record again failed");
         }
+    }
+
+    /// Whether the database may have made its challenge before it was given the password of the
+    /// record that the proof is of. In each rotation some logins are under way, and what they are
+    /// refused is the old password: that is no sign against the new one.
+    async fn was_challenged_before(&self, answered: &Answered) -> bool {
+        let Answered {
+            begun_with, record, ..
+        } = answered;
+        let asked_for_another = match &answered.proof {
+            Proof::Scram { held, .. } => self.shared.keys.asked_for_another(record, held).await,
+            Proof::Md5 => false,
+        };
+        asked_for_another || !begun_with.answers_like(record)
     }
 
     async fn message(

@@ -9,11 +9,11 @@ use approzium_peers::{
 };
 use aws_credential_types::provider::SharedCredentialsProvider;
 
-use super::{
+use super::replica::{PATIENCE, Replica};
+use crate::{
+    authenticator::process::{PASSWORD, write_private},
     load::Load,
-    replica::{PATIENCE, Replica},
 };
-use crate::authenticator::process::{PASSWORD, write_private};
 
 pub(super) const TCP: &str = include_str!("../../../deploy/envoy/tcp.yaml");
 pub(super) const GRPC: &str = include_str!("../../../deploy/envoy/grpc.yaml");

@@ -1,173 +1,55 @@
 //! The database's password is changed, in the database and in the secrets manager, while
 //! applications connect.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::time::Duration;
+
+use approzium::authenticator::VaultLogin;
+use approzium_peers::{OpenBao, peer};
+use serde_json::json;
+
+use super::{
+    Login, PASSWORD, Service, secret,
+    stage::Stage,
+    vault::{RECORD, at, openbao},
+};
+use crate::{
+    authenticator::client::{
+        Handshake, both, challenge,
+        v2::{Md5Challenge, authenticate_request::Message as Request, outcome},
     },
-    time::Duration,
+    load::{Load, TASKS},
 };
 
-use approzium::{
-    AuthClient, Error,
-    authenticator::{
-        Authenticator, Running, SecretsManager, VaultLogin, VaultSecrets, dev::DevSts,
-    },
-    postgres::Config,
-};
-use approzium_peers::{Method, OpenBao, Postgres, Rule, peer};
-use aws_credential_types::provider::SharedCredentialsProvider;
-
-use super::secret;
-use crate::authenticator::process::https;
-
-const FIRST: &str = "canary-first";
 const SECOND: &str = "canary-second";
 
-/// Applications that connect at the same time.
-const APPLICATIONS: usize = 4;
-/// Connects of each before the rotation, and after it.
-const CONNECTS: usize = 10;
-
-/// A database, its record in OpenBao, and an Authenticator that keeps what it read, for a minute if
-/// nothing else is said.
-struct Stage {
-    postgres: Postgres,
-    bao: OpenBao,
-    client: AuthClient,
-    running: Running,
-    _sts: DevSts,
-}
-
-impl Stage {
-    async fn set() -> approzium_peers::Result<Self> {
-        Self::with_ttl(Duration::from_secs(60)).await
-    }
-
-    async fn with_ttl(ttl: Duration) -> approzium_peers::Result<Self> {
-        let (postgres, bao) = tokio::join!(
-            Postgres::builder()
-                .without_tls()
-                .rule(Rule::host("all", Method::ScramSha256))
-                .start(),
-            OpenBao::start()
-        );
-        let (postgres, bao) = (postgres?, bao?);
-        bao.mount_kv("approzium", 1).await?;
-        let vault = VaultSecrets::builder(bao.url())
-            .login(VaultLogin::token(OpenBao::ROOT))
-            .ttl(ttl);
-        let vault = SecretsManager::from(vault.build().unwrap());
-        let sts = DevSts::start(([127, 0, 0, 1], 0).into()).await.unwrap();
-        let builder = Authenticator::builder()
-            .disable_tls()
-            .verifier(sts.verifier())
-            .secrets(vault);
-        let running = builder.start().await.unwrap();
-        let credentials = sts.identity("checkout").unwrap().credentials();
-        let client = AuthClient::builder(format!("http://{}", running.grpc_addr()))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .region("eu-central-1")
-            .attribution(false)
-            .build()
-            .unwrap();
-        let stage = Stage {
-            postgres,
-            bao,
-            client,
-            running,
-            _sts: sts,
-        };
-        stage.file(FIRST).await;
-        stage.alter(FIRST).await;
-        Ok(stage)
-    }
-
-    /// In the secrets manager.
-    async fn file(&self, password: &str) {
-        let path = format!("approzium/localhost:{}", self.postgres.port());
-        let secret = secret("app", password);
-        self.bao.post(&path, &secret).await.unwrap();
-    }
-
-    /// In the database.
-    async fn alter(&self, password: &str) {
-        let stored = Method::ScramSha256;
-        self.postgres.role("app", password, stored).await.unwrap();
-    }
-
-    async fn connect(&self) -> Result<(), Error> {
-        self.connect_as("app").await
-    }
-
-    async fn connect_as(&self, user: &str) -> Result<(), Error> {
-        let port = self.postgres.port();
-        let text =
-            format!("host=localhost port={port} user={user} dbname=postgres sslmode=disable");
-        let config: Config = text.parse().unwrap();
-        let client = config.connect_with(&self.client).await?;
-        client.query_one("SELECT 1", &[]).await.unwrap();
-        Ok(())
-    }
-
-    /// Logins that the database refused: answers by a password that was not its.
-    async fn refused(&self) -> usize {
-        let address = self.running.http_addr().unwrap();
-        let url = format!("http://{address}/v1/metrics/prometheus");
-        let text = https(&[]).get(url).send().await.unwrap().text().await;
-        let text = text.unwrap();
-        let series = "approzium_decisions_total{decision=\"outcome\",reason=\"login_refused\"}";
-        let mut lines = text.lines();
-        let value = lines.find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
-        value.unwrap_or(0)
-    }
+/// A stage whose Authenticator keeps for so long what it read.
+async fn with_ttl(ttl: Duration) -> approzium_peers::Result<Stage> {
+    let bao = openbao().await?;
+    let vault = at(&bao).login(VaultLogin::token(OpenBao::ROOT)).ttl(ttl);
+    Stage::set(bao, vault).await
 }
 
 /// The one retry is the client's own, so that its application sees nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_application_has_an_error_beyond_one_retry() {
-    let stage = Arc::new(peer!(Stage::set()));
-    let (before, rotated) = (
-        Arc::new(AtomicUsize::new(0)),
-        Arc::new(AtomicBool::new(false)),
-    );
-    let applications: Vec<_> = (0..APPLICATIONS)
-        .map(|_| {
-            let (stage, before, rotated) = (stage.clone(), before.clone(), rotated.clone());
-            tokio::spawn(async move {
-                let mut after = 0;
-                while after < CONNECTS {
-                    let was_rotated = rotated.load(Ordering::Acquire);
-                    stage.connect().await.unwrap();
-                    if was_rotated {
-                        after += 1;
-                    } else {
-                        before.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            })
-        })
-        .collect();
-    approzium_peers::eventually("connects", Duration::from_secs(60), async || {
-        (before.load(Ordering::Relaxed) >= APPLICATIONS * CONNECTS).then_some(())
-    })
-    .await;
+    let stage = peer!(with_ttl(Duration::from_secs(60)));
+    let applications = stage.applications();
+    let load = Load::start(&applications, &stage.string("app"));
+    load.more().await;
     stage.file(SECOND).await;
     stage.alter(SECOND).await;
-    rotated.store(true, Ordering::Release);
-    for application in applications {
-        application.await.unwrap();
-    }
-    let refused = stage.refused().await;
-    assert!(refused <= APPLICATIONS, "{refused} stale answers");
+    load.more().await;
+    let errors = load.end().await;
+    assert!(errors.is_empty(), "{errors:?}");
+    let (refused, most) = (stage.refused().await, applications.len() * TASKS);
+    assert!(refused <= most, "{refused} stale answers");
 }
 
 /// Nothing tells the Authenticator of a rotation before the database refuses: no key was confirmed
 /// yet. Then one refusal is enough.
 #[tokio::test]
 async fn no_stale_answer_is_given_twice() {
-    let stage = peer!(Stage::set());
+    let stage = peer!(with_ttl(Duration::from_secs(60)));
     // Somebody asks, and does not log in: the record is kept, and nothing is confirmed.
     let absent = stage.connect_as("nobody").await.unwrap_err();
     assert!(absent.is_permission_denied(), "{absent}");
@@ -183,7 +65,7 @@ async fn no_stale_answer_is_given_twice() {
 /// The database is changed before the secrets manager: until that follows, nobody can know better.
 #[tokio::test]
 async fn a_password_that_comes_late_is_found_all_the_same() {
-    let stage = peer!(Stage::with_ttl(Duration::from_secs(5)));
+    let stage = peer!(with_ttl(Duration::from_secs(5)));
     stage.alter(SECOND).await;
     let error = stage.connect().await.unwrap_err();
     assert_eq!(error.sqlstate(), Some("28P01"), "{error}");
@@ -194,4 +76,48 @@ async fn a_password_that_comes_late_is_found_all_the_same() {
         stage.connect().await.ok()
     })
     .await;
+}
+
+/// The database made their challenges before it was given the new password, with which they are
+/// answered: it refuses them, and nobody else is kept waiting for that.
+#[tokio::test]
+async fn logins_that_were_under_way_say_nothing_against_the_new_password() {
+    let (old, new) = (b"the salt of before", b"the salt from then on");
+    let bao = peer!(openbao());
+    let record = |password: &str| {
+        let mut record = secret("app", password);
+        record["app"]["methods"] = json!(["md5", "scram-sha-256"]);
+        record
+    };
+    bao.post(RECORD, &record(PASSWORD)).await.unwrap();
+    let login = VaultLogin::token(OpenBao::ROOT);
+    let vault = at(&bao).login(login).ttl(Duration::from_secs(60));
+    let service = Service::start(vault.build().unwrap()).await;
+    let begin = async || service.client.accepted(&service.token, "app").await.0;
+    let asked = |login: &Handshake, salt: &[u8]| {
+        challenge(both(&[]), login.server_first(salt, 4096).as_bytes())
+    };
+    let refused = |login: Handshake| {
+        login.outcome(outcome::Result::Refused(outcome::Refused {
+            sqlstate: "28P01".into(),
+        }))
+    };
+
+    let mut before = begin().await;
+    let server_signature = before.scram(both(&[]), old, 4096).await.unwrap();
+    let succeeded = outcome::Succeeded { server_signature };
+    before.outcome(outcome::Result::Succeeded(succeeded)).await;
+    let mut by_md5 = begin().await;
+
+    bao.post(RECORD, &record(SECOND)).await.unwrap();
+    let mut after = begin().await;
+    after.ask(asked(&after, new)).await.unwrap();
+    let salt = b"salt".to_vec();
+    let md5 = Request::Md5Challenge(Md5Challenge { salt });
+    by_md5.ask(md5).await.unwrap();
+    refused(by_md5).await;
+    let mut late = begin().await;
+    late.ask(asked(&late, old)).await.unwrap();
+    refused(late).await;
+    assert_eq!(service.login("app").await, Login::Accepted);
 }

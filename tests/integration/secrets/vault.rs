@@ -14,7 +14,7 @@ use tokio::{
 use super::{Code, HOSTILE, Login, PASSWORD, Service, no_record, refused, secret};
 use crate::authenticator::process::{until, write_private};
 
-const RECORD: &str = "approzium/db.example:5432";
+pub(super) const RECORD: &str = "approzium/db.example:5432";
 
 /// Asks for every login: nothing is kept.
 const NOW: Duration = Duration::from_millis(1);

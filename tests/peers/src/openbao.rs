@@ -182,10 +182,17 @@ impl OpenBao {
         self.post("sys/seal", &json!({})).await.map(drop)
     }
 
-    /// Ends that.
+    /// Ends that, and waits until it serves.
     pub async fn unseal(&self) -> Result<()> {
         let key = json!({"key": self.unseal_key});
-        self.post("sys/unseal", &key).await.map(drop)
+        self.post("sys/unseal", &key).await?;
+        let health = format!("{}/v1/sys/health", self.url());
+        eventually("it serves", Duration::from_secs(60), async || {
+            let answer = self.http.get(&health).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+        Ok(())
     }
 }
 

@@ -9,12 +9,9 @@ use std::{
 use tokio::time::Instant;
 
 use super::{Answer, Record, RecordKey};
-use crate::{
-    authenticator::{
-        limits::locked,
-        secrets::{Credential, Digests, REREAD_INTERVAL, Sign},
-    },
-    wire::{caching_sha2, mysql_native},
+use crate::authenticator::{
+    limits::locked,
+    secrets::{REREAD_INTERVAL, Sign},
 };
 
 /// The signs against the records of one database.
@@ -53,7 +50,7 @@ impl Signs {
         let suspects = &mut all.entry(record.key.clone()).or_default().suspects;
         let known = suspects
             .iter_mut()
-            .position(|suspect| is_same(&suspect.record, record));
+            .position(|suspect| suspect.record.answers_like(record));
         let at = known.unwrap_or(suspects.len());
         if known.is_none() {
             suspects.push(Suspect {
@@ -141,34 +138,6 @@ impl Answer {
     /// Whether it has this version of a record.
     pub(super) fn has(&self, record: &Record) -> bool {
         let records = self.records.as_deref().unwrap_or_default();
-        records.iter().any(|one| is_same(one, record))
+        records.iter().any(|one| one.answers_like(record))
     }
-}
-
-/// Both answer challenges alike. What is compared is the manager's: its time tells a peer nothing.
-fn is_same(one: &Record, other: &Record) -> bool {
-    let credentials = match (&one.credential, &other.credential) {
-        (Credential::Password(one), Credential::Password(other)) => {
-            one.expose_secret() == other.expose_secret()
-        }
-        (Credential::Digests(one), Credential::Digests(other)) => are_same(one, other),
-        _ => false,
-    };
-    credentials && one.key == other.key
-}
-
-fn are_same(one: &Digests, other: &Digests) -> bool {
-    let (native, other_native) = (&one.mysql_native_password, &other.mysql_native_password);
-    let native = native.as_ref().map(mysql_native::Stage1::as_bytes);
-    let (caching, other_caching) = (&one.caching_sha2_password, &other.caching_sha2_password);
-    let caching = caching.as_ref().map(caching_sha2::Stage1::as_bytes);
-    let (scram, others) = (&one.scram_sha_256, &other.scram_sha_256);
-    native == other_native.as_ref().map(mysql_native::Stage1::as_bytes)
-        && caching == other_caching.as_ref().map(caching_sha2::Stage1::as_bytes)
-        && scram.len() == others.len()
-        && scram.iter().zip(others).all(|(one, other)| {
-            one.fit(other.salt(), other.iterations())
-                && one.client_key() == other.client_key()
-                && one.server_key() == other.server_key()
-        })
 }

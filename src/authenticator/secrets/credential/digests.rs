@@ -37,6 +37,23 @@ impl Digests {
             Method::CachingSha2Password => self.caching_sha2_password.is_some(),
         }
     }
+
+    /// Whether they answer every challenge as others do.
+    pub(super) fn answer_like(&self, other: &Digests) -> bool {
+        let (native, other_native) = (&self.mysql_native_password, &other.mysql_native_password);
+        let native = native.as_ref().map(mysql_native::Stage1::as_bytes);
+        let (caching, other_caching) = (&self.caching_sha2_password, &other.caching_sha2_password);
+        let caching = caching.as_ref().map(caching_sha2::Stage1::as_bytes);
+        let (scram, others) = (&self.scram_sha_256, &other.scram_sha_256);
+        native == other_native.as_ref().map(mysql_native::Stage1::as_bytes)
+            && caching == other_caching.as_ref().map(caching_sha2::Stage1::as_bytes)
+            && scram.len() == others.len()
+            && scram.iter().zip(others).all(|(one, other)| {
+                one.fit(other.salt(), other.iterations())
+                    && one.client_key() == other.client_key()
+                    && one.server_key() == other.server_key()
+            })
+    }
 }
 
 /// What stands in a record.

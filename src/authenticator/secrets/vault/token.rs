@@ -145,37 +145,52 @@ impl Tokens {
 
     async fn renew(&self, token: &Arc<Token>, life: Life) -> Result<(), Unavailable> {
         let _obtaining = self.obtaining.lock().await;
-        if life.renewable {
-            let path = "auth/token/renew-self";
-            let reply = self.api.post(Some(&token.header), path, &json!({})).await?;
-            if let Reply::Good(answer) = reply {
-                let renewed = granted(&answer)?;
-                // Towards the end of the longest life that Vault grants, less and less is given.
-                let shrinks = renewed.life.is_some_and(|new| new.ttl < life.ttl / 2);
-                if !(shrinks && self.login.can_log_in()) {
-                    self.current.store(Some(Arc::new(Token {
-                        header: token.header.clone(),
-                        life: renewed.life,
-                        stamp: token.stamp,
-                    })));
-                    return Ok(());
-                }
-            }
-        }
-        if self.login.can_log_in() {
-            self.obtain().await?;
+        let current = self.current.load_full();
+        if current.is_none_or(|current| current.header != token.header) {
             return Ok(());
         }
+        let can_log_in = self.login.can_log_in();
+        let renewed = match life.renewable {
+            true => self.renewed(token).await,
+            false => Ok(None),
+        };
+        match renewed {
+            // Towards the end of the longest life that Vault grants, less and less is given, and
+            // then a 500.
+            Ok(Some(new)) if !can_log_in || new.ttl >= life.ttl / 2 => {
+                self.live_on(token, new);
+                return Ok(());
+            }
+            Err(unavailable) if !can_log_in => return Err(unavailable),
+            _ if can_log_in => return self.obtain().await.map(drop),
+            _ => {}
+        }
         ::tracing::warn!("Vault does not renew the token: give another before it ends");
-        self.current.store(Some(Arc::new(Token {
-            header: token.header.clone(),
-            life: Some(Life {
+        self.live_on(
+            token,
+            Life {
                 renewable: false,
                 ..life
-            }),
+            },
+        );
+        Ok(())
+    }
+
+    /// How long it lives from now on; nothing if Vault does not renew it.
+    async fn renewed(&self, token: &Token) -> Result<Option<Life>, Unavailable> {
+        let path = "auth/token/renew-self";
+        match self.api.post(Some(&token.header), path, &json!({})).await? {
+            Reply::Good(answer) => granted(&answer).map(|renewed| renewed.life),
+            Reply::Absent(_) | Reply::Denied(_) => Ok(None),
+        }
+    }
+
+    fn live_on(&self, token: &Token, life: Life) {
+        self.current.store(Some(Arc::new(Token {
+            header: token.header.clone(),
+            life: Some(life),
             stamp: token.stamp,
         })));
-        Ok(())
     }
 }
 
