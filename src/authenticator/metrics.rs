@@ -5,6 +5,7 @@ mod export;
 mod labels;
 mod original;
 mod reloads;
+mod secrets_token;
 mod sts;
 
 use std::{
@@ -28,6 +29,7 @@ use self::{
     labels::{CacheLabels, DecisionLabels, MethodLabels, PhaseLabels},
     original::Original,
     reloads::Reloads,
+    secrets_token::SecretsToken,
     sts::Sts,
 };
 pub(crate) use self::{
@@ -64,6 +66,7 @@ pub(crate) struct Metrics {
     decisions: Family<DecisionLabels, Counter>,
     cache: Family<CacheLabels, Counter>,
     refused_connections: Counter,
+    secrets_token: SecretsToken,
     sts: Sts,
     streams: Gauge,
     reloads: Reloads,
@@ -87,6 +90,8 @@ impl Default for Metrics {
         let (streams, ready) = (Gauge::default(), Gauge::default());
         let reloads = Reloads::default();
         reloads.register(&mut catalogue);
+        let secrets_token = SecretsToken::default();
+        secrets_token.register(&mut catalogue);
         let sts = Sts::default();
         sts.register(&mut catalogue);
         let audit_write_failures = Counter::default();
@@ -161,6 +166,7 @@ impl Default for Metrics {
             decisions,
             cache,
             refused_connections,
+            secrets_token,
             sts,
             streams,
             reloads,

@@ -251,6 +251,7 @@ impl AuthenticatorBuilder {
         let limits = self.limits;
         let acceptor = Acceptor::new(tls, &limits, metrics.clone(), drain);
         let SecretsManager(secrets) = self.secrets.ok_or_else(|| missing("secrets_manager"))?;
+        secrets.show(&metrics);
         // It may come up later than we do: whoever asks meanwhile is told to come again.
         if let Err(unavailable) = secrets.ready().await {
             let detail = printable(&unavailable.to_string());

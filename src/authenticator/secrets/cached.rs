@@ -28,6 +28,7 @@ use tokio::{
 
 use self::signs::{Signs, Standing};
 use super::{Freshness, Record, RecordKey, Secrets, Sign, Trouble, Unavailable, place::Place};
+use crate::authenticator::metrics::Metrics;
 
 /// A secrets manager, asked over a network.
 #[tonic::async_trait]
@@ -37,6 +38,9 @@ pub(crate) trait Source: Send + Sync + 'static {
 
     /// Whether records can be had now.
     async fn ready(&self) -> Result<(), Unavailable>;
+
+    /// Shows what there is to be seen of it from now on.
+    fn show(&self, _: &Arc<Metrics>) {}
 }
 
 /// How long answers are waited for, and how long they are good.
@@ -256,6 +260,10 @@ impl<S: Source> Secrets for Cached<S> {
         let ready = self.within_time(self.source.ready()).await;
         *readiness = Some((Instant::now(), ready.clone()));
         ready
+    }
+
+    fn show(&self, metrics: &Arc<Metrics>) {
+        self.source.show(metrics);
     }
 }
 

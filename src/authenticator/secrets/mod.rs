@@ -29,6 +29,8 @@ mod vault;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use super::metrics::Metrics;
+
 #[cfg(feature = "asm")]
 pub use aws::{AwsSecrets, AwsSecretsBuilder};
 pub(crate) use credential::{Credential, Digests};
@@ -84,6 +86,9 @@ pub(crate) trait Secrets: Send + Sync + 'static {
 
     /// Whether records can be had now.
     async fn ready(&self) -> Result<(), Unavailable>;
+
+    /// Shows what there is to be seen of it from now on.
+    fn show(&self, _: &Arc<Metrics>) {}
 }
 
 /// Where an Authenticator's records are: made `from` the secrets manager of one's choice.

@@ -1,6 +1,9 @@
 //! Vault's API, by OpenBao.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use approzium::authenticator::{KvVersion, VaultLogin, VaultSecrets, VaultSecretsBuilder};
 use approzium_peers::{OpenBao, peer};
@@ -122,6 +125,38 @@ async fn a_token_is_renewed_before_it_ends() {
         seen.push(renewal.await);
     }
     assert_eq!(service.login("app").await, Login::Accepted);
+}
+
+#[tokio::test]
+async fn the_end_of_a_token_is_shown_where_it_has_one() {
+    let bao = peer!(openbao());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let begun = now();
+    let token = bao.token("approzium", "2h", &json!({})).await.unwrap();
+    // What was granted for two hours has one left.
+    let renewed = json!({"token": token, "increment": "1h"});
+    bao.post("auth/token/renew", &renewed).await.unwrap();
+    write_private(&file, &token);
+    let vault = at(&bao).login(VaultLogin::token_file(&file));
+    let service = Service::start(vault.build().unwrap()).await;
+    let shown = async |what: &str| {
+        let series = format!("approzium_secrets_token_{what}_seconds");
+        service.house.metric(&series).await
+    };
+    let hour = Duration::from_secs(60 * 60);
+    let expiry = shown("expiry_timestamp").await;
+    // Vault tells whole seconds that are left, and a metric whole seconds.
+    let earliest = begun + hour - Duration::from_secs(2);
+    assert!(earliest.as_secs_f64() <= expiry, "{expiry} {begun:?}");
+    assert!(expiry <= (now() + hour).as_secs_f64(), "{expiry}");
+    assert_eq!(shown("lifetime").await, (2 * hour).as_secs_f64());
+
+    write_private(&file, OpenBao::ROOT);
+    assert_eq!(service.login("app").await, Login::Accepted);
+    assert_eq!(shown("expiry_timestamp").await, 0.0);
+    assert_eq!(shown("lifetime").await, 0.0);
 }
 
 #[tokio::test]

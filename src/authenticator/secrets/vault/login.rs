@@ -3,7 +3,7 @@
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use ::http::HeaderValue;
@@ -237,6 +237,8 @@ async fn known(api: &Api, header: HeaderValue, stamp: Option<Stamp>) -> Result<T
     struct Data {
         ttl: u64,
         #[serde(default)]
+        creation_ttl: u64,
+        #[serde(default)]
         renewable: bool,
     }
     let life = match api.get(&header, "auth/token/lookup-self").await? {
@@ -245,7 +247,14 @@ async fn known(api: &Api, header: HeaderValue, stamp: Option<Stamp>) -> Result<T
             .map(|answer| answer.data)
             // Zero is for ever: a root token.
             .filter(|data| data.ttl > 0)
-            .map(|data| Life::new(Duration::from_secs(data.ttl), data.renewable)),
+            .map(|data| {
+                let life = Life::new(Duration::from_secs(data.ttl), data.renewable);
+                let granted = Duration::from_secs(data.creation_ttl).min(LONGEST);
+                Life {
+                    granted: life.granted.max(granted),
+                    ..life
+                }
+            }),
         Reply::Absent(_) | Reply::Denied(_) => None,
     };
     Ok(Token {
@@ -323,10 +332,13 @@ fn header(token: &[u8]) -> Result<HeaderValue, Unavailable> {
 
 impl Life {
     fn new(ttl: Duration, renewable: bool) -> Self {
+        let ttl = ttl.min(LONGEST);
         Life {
             since: Instant::now(),
-            ttl: ttl.min(LONGEST),
+            ttl,
             renewable,
+            ends: SystemTime::now() + ttl,
+            granted: ttl,
         }
     }
 }

@@ -29,7 +29,7 @@ use super::{
     https::{Https, endpoint},
     place::Place,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, authenticator::metrics::Metrics};
 
 /// Records kept in Vault or OpenBao, in a KV secrets engine of version 1 or 2.
 ///
@@ -115,6 +115,10 @@ impl Source for Vault {
             Reply::Absent(said) if said.is_empty() => Ok(()),
             Reply::Absent(said) | Reply::Denied(said) => Err(refused(&path, &said)),
         }
+    }
+
+    fn show(&self, metrics: &Arc<Metrics>) {
+        self.tokens.show(metrics);
     }
 }
 

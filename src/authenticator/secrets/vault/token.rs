@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, OnceLock, Weak},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use ::http::HeaderValue;
@@ -16,7 +16,7 @@ use super::{
     api::{Api, Reply},
     login::{VaultLogin, granted},
 };
-use crate::{error::printable, stamp::Stamp};
+use crate::{authenticator::metrics::Metrics, error::printable, stamp::Stamp};
 
 /// How long a token is left alone.
 const LOOK: Duration = Duration::from_secs(60);
@@ -39,6 +39,10 @@ pub(super) struct Life {
     pub(super) since: Instant,
     pub(super) ttl: Duration,
     pub(super) renewable: bool,
+    /// For people, whose clocks do not begin with this process.
+    pub(super) ends: SystemTime,
+    /// For how long it was granted; some of that may have been over when it was given to us.
+    pub(super) granted: Duration,
 }
 
 impl Life {
@@ -60,6 +64,7 @@ pub(super) struct Tokens {
     /// Held while another is obtained.
     obtaining: Mutex<()>,
     keeper: OnceLock<AbortHandle>,
+    metrics: OnceLock<Arc<Metrics>>,
 }
 
 impl Tokens {
@@ -70,7 +75,14 @@ impl Tokens {
             current: ArcSwapOption::empty(),
             obtaining: Mutex::default(),
             keeper: OnceLock::new(),
+            metrics: OnceLock::new(),
         }
+    }
+
+    /// Shows when tokens end.
+    pub(super) fn show(&self, metrics: &Arc<Metrics>) {
+        // Who was first stays.
+        let _ = self.metrics.set(metrics.clone());
     }
 
     pub(super) async fn token(self: &Arc<Self>) -> Result<Arc<Token>, Unavailable> {
@@ -117,8 +129,15 @@ impl Tokens {
         let current = self.current.load_full();
         let token = self.login.obtain(&self.api, current.as_deref()).await?;
         let token = Arc::new(token);
-        self.current.store(Some(token.clone()));
+        self.keep(token.clone());
         Ok(token)
+    }
+
+    fn keep(&self, token: Arc<Token>) {
+        if let Some(metrics) = self.metrics.get() {
+            metrics.secrets_token(token.life.map(|life| (life.ends, life.granted)));
+        }
+        self.current.store(Some(token));
     }
 
     /// Renews the token if it is time to; says when to look again.
@@ -186,11 +205,11 @@ impl Tokens {
     }
 
     fn live_on(&self, token: &Token, life: Life) {
-        self.current.store(Some(Arc::new(Token {
+        self.keep(Arc::new(Token {
             header: token.header.clone(),
             life: Some(life),
             stamp: token.stamp,
-        })));
+        }));
     }
 }
 
