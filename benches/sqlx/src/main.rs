@@ -1,12 +1,16 @@
 //! What a query's telemetry costs here, over the driver alone, beside what `sqlx-otel` costs over
-//! sqlx alone: `SELECT 1` on the same server, in one run and in turns.
+//! sqlx alone: on the same server, in one run and in turns.
 //!
 //! ```text
 //! cargo run --release --manifest-path benches/sqlx/Cargo.toml --target-dir target
 //! ```
 //!
-//! Both statements are prepared, so that a query is one round trip; sqlx keeps them by itself. All
-//! sides run in a task, as an application's requests do. Each side is as it comes: ours with 12
+//! Three comparisons, each of like with like:
+//! - `SELECT 1` prepared once: a query is one round trip. sqlx keeps its statements by itself.
+//! - `SELECT 1` prepared for each query, which is two.
+//! - 10,000 rows at once, prepared once.
+//!
+//! All sides run in a task, as an application's requests do. Each side is as it comes: ours with 12
 //! attributes of attribution, the operation, and the sanitised text; sqlx-otel with the text and no
 //! annotation. Each has providers of its own generation of OpenTelemetry, whose spans and metrics go
 //! nowhere, in batches. Printed are microseconds and the ratios (the goal is that ours is the
@@ -35,42 +39,50 @@ use sqlx::{
 };
 use sqlx_otel::PoolBuilder;
 
-/// Queries in a turn of one side.
-const TURN: u32 = 1024;
+/// What is compared.
+#[derive(Clone, Copy)]
+struct Comparison {
+    name: &'static str,
+    text: &'static str,
+    rows: usize,
+    /// Whether the statement is prepared once, and not for each query.
+    kept: bool,
+    /// Queries in a turn of one side.
+    turn: u32,
+}
 
-const TEXT: &str = "SELECT 1";
+const COMPARISONS: [Comparison; 3] = [
+    Comparison {
+        name: "SELECT 1, prepared once",
+        text: "SELECT 1",
+        rows: 1,
+        kept: true,
+        turn: 1024,
+    },
+    Comparison {
+        name: "SELECT 1, prepared for each query",
+        text: "SELECT 1",
+        rows: 1,
+        kept: false,
+        turn: 512,
+    },
+    Comparison {
+        name: "10,000 rows",
+        text: "SELECT n, n::text FROM generate_series(1, 10000) AS n",
+        rows: 10_000,
+        kept: true,
+        turn: 16,
+    },
+];
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     providers::ours::install();
     providers::of_sqlx::install();
     let server = common::server().await;
-
-    // What a session of the server's costs depends on where it happens to run: each turn has one of
-    // its own.
-    let turns: Turns<4> = Turns::take_timed(common::running_time(), async |side| {
-        let turn = match side {
-            0 => tokio::spawn(driver(common::bare(&server).await)),
-            1 => tokio::spawn(wrapper(common::wrapped(&server).await)),
-            2 => tokio::spawn(sqlx_alone(pool(&server).await)),
-            _ => tokio::spawn(sqlx_otel(PoolBuilder::from(pool(&server).await).build())),
-        };
-        turn.await.unwrap()
-    })
-    .await;
-
-    println!("SELECT 1, prepared, {} turns of {TURN}:", turns.count());
-    for (name, bare, spanned) in [
-        ("tokio-postgres, approzium", 0, 1),
-        ("sqlx, sqlx-otel", 2, 3),
-    ] {
-        println!(
-            "{name:<26} bare {:>7.2} µs, instrumented {:>7.2} µs, {:+.2} µs, ratio {:.3}",
-            turns.microseconds(bare, TURN),
-            turns.microseconds(spanned, TURN),
-            turns.difference(spanned, bare, TURN),
-            turns.ratio(spanned, bare),
-        );
+    let each = common::running_time() / u32::try_from(COMPARISONS.len()).unwrap();
+    for comparison in COMPARISONS {
+        compare(comparison, &server, each).await;
     }
     // That there was something to measure.
     println!(
@@ -78,6 +90,38 @@ async fn main() {
         providers::ours::spans(),
         providers::of_sqlx::spans()
     );
+}
+
+async fn compare(this: Comparison, server: &Postgres, running: Duration) {
+    // What a session of the server's costs depends on where it happens to run: each turn has one of
+    // its own.
+    let turns: Turns<4> = Turns::take_timed(running, async |side| {
+        let turn = match side {
+            0 => tokio::spawn(driver(this, common::bare(server).await)),
+            1 => tokio::spawn(wrapper(this, common::wrapped(server).await)),
+            2 => tokio::spawn(sqlx_alone(this, pool(server).await)),
+            _ => tokio::spawn(sqlx_otel(
+                this,
+                PoolBuilder::from(pool(server).await).build(),
+            )),
+        };
+        turn.await.unwrap()
+    })
+    .await;
+
+    println!("{}, {} turns of {}:", this.name, turns.count(), this.turn);
+    for (name, bare, spanned) in [
+        ("tokio-postgres, approzium", 0, 1),
+        ("sqlx, sqlx-otel", 2, 3),
+    ] {
+        println!(
+            "{name:<26} bare {:>7.2} µs, instrumented {:>7.2} µs, {:+.2} µs, ratio {:.3}",
+            turns.microseconds(bare, this.turn),
+            turns.microseconds(spanned, this.turn),
+            turns.difference(spanned, bare, this.turn),
+            turns.ratio(spanned, bare),
+        );
+    }
 }
 
 /// A pool of one connection: no pool is measured.
@@ -95,33 +139,46 @@ async fn pool(server: &Postgres) -> PgPool {
 /// The turn of a side. Its first query, for which sqlx has yet to prepare the statement, is not
 /// measured.
 macro_rules! turn {
-    ($query:expr) => {{
-        $query.await.unwrap();
+    ($comparison:expr, $query:expr) => {{
+        assert_eq!($query.await.unwrap().len(), $comparison.rows);
         let begun = Instant::now();
-        for _ in 0..TURN {
-            $query.await.unwrap();
+        for _ in 0..$comparison.turn {
+            assert_eq!($query.await.unwrap().len(), $comparison.rows);
         }
         begun.elapsed()
     }};
 }
 
-async fn driver(client: tokio_postgres::Client) -> Duration {
-    let statement = client.prepare(TEXT).await.unwrap();
-    turn!(client.query_one(&statement, &[]))
+/// The turn of a client, the driver's or ours.
+macro_rules! turn_of_client {
+    ($comparison:expr, $client:expr) => {
+        match $comparison.kept {
+            true => {
+                let statement = $client.prepare($comparison.text).await.unwrap();
+                turn!($comparison, $client.query(&statement, &[]))
+            }
+            false => turn!($comparison, $client.query($comparison.text, &[])),
+        }
+    };
 }
 
-async fn wrapper(client: postgres::Client) -> Duration {
+async fn driver(this: Comparison, client: tokio_postgres::Client) -> Duration {
+    turn_of_client!(this, client)
+}
+
+async fn wrapper(this: Comparison, client: postgres::Client) -> Duration {
     instrument();
-    let statement = client.prepare(TEXT).await.unwrap();
-    turn!(client.query_one(&statement, &[]))
+    turn_of_client!(this, client)
 }
 
-async fn sqlx_alone(pool: PgPool) -> Duration {
+async fn sqlx_alone(this: Comparison, pool: PgPool) -> Duration {
     let mut connection = pool.acquire().await.unwrap();
-    turn!(sqlx::query(TEXT).fetch_one(&mut *connection))
+    let query = || sqlx::query(this.text).persistent(this.kept);
+    turn!(this, query().fetch_all(&mut *connection))
 }
 
-async fn sqlx_otel(pool: sqlx_otel::Pool<sqlx::Postgres>) -> Duration {
+async fn sqlx_otel(this: Comparison, pool: sqlx_otel::Pool<sqlx::Postgres>) -> Duration {
     let mut connection = pool.acquire().await.unwrap();
-    turn!(sqlx::query(TEXT).fetch_one(&mut connection))
+    let query = || sqlx::query(this.text).persistent(this.kept);
+    turn!(this, query().fetch_all(&mut connection))
 }
