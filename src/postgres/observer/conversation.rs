@@ -117,20 +117,22 @@ impl Conversation {
         }
     }
 
+    /// A message of the server's, or so many of its kind one behind another.
     pub(super) fn response(
         &mut self,
         response: Response<'_>,
+        times: usize,
         scene: &Scene<'_>,
     ) -> Result<(), Lost> {
         if response == Response::ReadyForQuery {
-            return self.ready(scene);
+            return (0..times).try_for_each(|_| self.ready(scene));
         }
         // An error that answers nothing ends the connection.
         let Some(asked) = self.asked.front_mut() else {
             return Ok(());
         };
         match response {
-            Response::DataRow => asked.rows += 1,
+            Response::DataRow => asked.rows += times as u64,
             Response::CommandComplete { tag } => {
                 asked.returns_rows |= asked.rows > 0 || tag.starts_with(b"SELECT");
             }

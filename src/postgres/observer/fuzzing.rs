@@ -1,6 +1,6 @@
 //! For `crate::fuzzing`: a session that somebody else writes.
 
-use std::sync::Arc;
+use std::{iter::repeat_n, sync::Arc};
 
 use super::Observed;
 use crate::{
@@ -48,11 +48,13 @@ pub fn skim<'a>(
     let all = pieces.into_iter().all(|bytes| {
         let skimmed = if from_client {
             skimmer.skim(bytes, Request::keep, |message| {
-                shown.push(format!("{:?}", Request::read(message.tag, message.body)));
+                let request = format!("{:?}", Request::read(message.tag, message.body));
+                shown.extend(repeat_n(request, message.times));
             })
         } else {
             skimmer.skim(bytes, Response::keep, |message| {
-                shown.push(format!("{:?}", Response::read(message.tag, message.body)));
+                let response = format!("{:?}", Response::read(message.tag, message.body));
+                shown.extend(repeat_n(response, message.times));
             })
         };
         skimmed.is_ok()

@@ -128,7 +128,9 @@ impl Observed {
                 requests
                     .skim(bytes, Request::keep, |message| {
                         let request = Request::read(message.tag, message.body);
-                        conversation.request(request, &scene);
+                        for _ in 0..message.times {
+                            conversation.request(request, &scene);
+                        }
                     })
                     .is_ok()
             })
@@ -149,7 +151,7 @@ impl Observed {
             let read = responses.skim(bytes, Response::keep, |message| {
                 let response = Response::read(message.tag, message.body);
                 if answered.is_ok() {
-                    answered = conversation.response(response, &scene);
+                    answered = conversation.response(response, message.times, &scene);
                 }
             });
             read.is_ok() && answered.is_ok()

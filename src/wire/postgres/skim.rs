@@ -25,6 +25,9 @@ pub(crate) struct Skimmed<'a> {
     pub(crate) tag: u8,
     /// What follows tag and length, or the beginning of it.
     pub(crate) body: &'a [u8],
+    /// How many of this type have passed, one behind another: more than one only where no byte of
+    /// their bodies is kept, as of rows, of which there are many.
+    pub(crate) times: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -79,12 +82,14 @@ impl Skimmer {
                 show(Skimmed {
                     tag,
                     body: beginning,
+                    times: 1,
                 });
             } else {
                 self.kept.extend_from_slice(beginning);
                 show(Skimmed {
                     tag,
                     body: &self.kept,
+                    times: 1,
                 });
                 self.kept.clear();
                 self.kept.shrink_to(RETAINED);
@@ -132,13 +137,40 @@ fn whole<'a>(
         let Some((body, behind)) = rest.split_at_checked(begun.left) else {
             break;
         };
+        let (more, behind) = match begun.keep {
+            0 => alike(begun.tag, behind),
+            _ => (0, behind),
+        };
         show(Skimmed {
             tag: begun.tag,
             body: body.get(..begun.keep).unwrap_or(body),
+            times: 1 + more,
         });
         bytes = behind;
     }
     Ok(bytes)
+}
+
+/// How many messages of one type lie whole at the beginning of the bytes, and the bytes behind them.
+/// One whose length cannot be is left there.
+#[inline]
+fn alike(tag: u8, mut bytes: &[u8]) -> (usize, &[u8]) {
+    let mut count = 0;
+    while let Some(([next, length @ ..], rest)) = bytes.split_first_chunk::<HEADER_LENGTH>()
+        && *next == tag
+        && let Some(behind) = body_length(*length).and_then(|length| rest.get(length..))
+    {
+        bytes = behind;
+        count += 1;
+    }
+    (count, bytes)
+}
+
+/// The length of a message's body, by the length that it claims.
+#[inline]
+fn body_length(claimed: [u8; 4]) -> Option<usize> {
+    let body = u32::from_be_bytes(claimed).checked_sub(LENGTH_OF_LENGTH)?;
+    usize::try_from(body).ok()
 }
 
 impl Begun {
@@ -147,15 +179,11 @@ impl Begun {
         [tag, length @ ..]: [u8; HEADER_LENGTH],
         keep: impl Fn(u8) -> Option<usize>,
     ) -> Result<Self, Error> {
-        let claimed = u32::from_be_bytes(length);
         let keep = keep(tag).ok_or(Error::Malformed("type of a message"))?;
-        let left = claimed
-            .checked_sub(LENGTH_OF_LENGTH)
-            .and_then(|left| usize::try_from(left).ok())
-            .ok_or(Error::Length {
-                claimed,
-                limit: usize::MAX,
-            })?;
+        let left = body_length(length).ok_or(Error::Length {
+            claimed: u32::from_be_bytes(length),
+            limit: usize::MAX,
+        })?;
         Ok(Begun { tag, left, keep })
     }
 }

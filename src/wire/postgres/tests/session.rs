@@ -1,8 +1,16 @@
 //! Skimming, and what is read of a session.
 
+use std::iter::repeat_n;
+
 use proptest::prelude::*;
 
-use super::{super::session::Request, super::session::Response, *};
+use super::{
+    super::{
+        session::{Request, Response},
+        skim::Skimmed,
+    },
+    *,
+};
 
 /// Every message of these bytes, cut where `cuts` say.
 fn skim(
@@ -13,12 +21,15 @@ fn skim(
     let mut skimmer = Skimmer::default();
     let mut seen = Vec::new();
     let mut rest = bytes;
+    let mut show = |one: Skimmed<'_>| {
+        seen.extend(repeat_n((one.tag, one.body.to_vec()), one.times));
+    };
     for cut in cuts {
         let (piece, after) = rest.split_at((*cut).min(rest.len()));
         rest = after;
-        skimmer.skim(piece, keep, |one| seen.push((one.tag, one.body.to_vec())))?;
+        skimmer.skim(piece, keep, &mut show)?;
     }
-    skimmer.skim(rest, keep, |one| seen.push((one.tag, one.body.to_vec())))?;
+    skimmer.skim(rest, keep, &mut show)?;
     Ok(seen)
 }
 
@@ -35,6 +46,26 @@ fn what_is_no_message_is_refused() {
     assert!(skim(b"!\0\0\0\x04", &[], Request::keep).is_err());
     // Nothing is reserved on the word of a peer.
     assert_eq!(skim(b"Q\xff\xff\xff\xff", &[], Request::keep), Ok(vec![]));
+}
+
+#[test]
+fn many_of_one_type_are_shown_at_once() {
+    let row = message(b'D', b"\0\x01\0\0\0\x011");
+    let done = message(b'C', b"SELECT 3\0");
+    let bytes = [&row[..], &row, &row, &done, &done, &row[..7]].concat();
+    let mut seen = Vec::new();
+    let show = |one: Skimmed<'_>| seen.push((one.tag, one.times));
+    Skimmer::default()
+        .skim(&bytes, Response::keep, show)
+        .unwrap();
+    assert_eq!(seen, [(b'D', 3), (b'C', 1), (b'C', 1)]);
+
+    let impossible = [&row[..], &row, b"D\0\0\0\x03"].concat();
+    let mut rows = 0;
+    let show = |one: Skimmed<'_>| rows += one.times;
+    let skimmed = Skimmer::default().skim(&impossible, Response::keep, show);
+    assert!(skimmed.is_err());
+    assert_eq!(rows, 2);
 }
 
 #[test]
