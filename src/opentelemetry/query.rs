@@ -330,6 +330,17 @@ impl Failure {
         }
     }
 
+    /// A commit of a transaction that had failed.
+    pub(crate) fn rolled_back() -> Self {
+        Failure {
+            error_type: Cow::Borrowed("rolled_back"),
+            status_code: None,
+            description: Cow::Borrowed(
+                "rolled back: a statement of the transaction had failed before",
+            ),
+        }
+    }
+
     /// The caller gave the query up.
     fn cancelled() -> Self {
         Failure {

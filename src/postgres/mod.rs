@@ -47,6 +47,7 @@
 //! | `error.type` | why |
 //! |---|---|
 //! | `cancelled` | its future was dropped before the end, or a copy was not finished |
+//! | `rolled_back` | a `COMMIT` of a transaction in which something had failed before: the database answers it with `ROLLBACK`, and the driver with `Ok` |
 //! | `closed`, `io` | the connection is gone |
 //! | `parameters`, `to_sql` | the parameters are not those of the statement, or one is of another type |
 //! | `row_count`, `column_count`, `from_sql` | more or fewer came back than was asked for, or a value of another type |

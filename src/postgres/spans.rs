@@ -269,10 +269,11 @@ impl Operation {
 
     /// It has ended so.
     pub(super) fn end<T>(self, result: &Result<T, Error>) {
-        if let Some(announcement) = self.announcement {
-            announcement.withdraw();
+        let rolled_back = self.announcement.is_some_and(Announcement::withdraw);
+        match result {
+            Ok(_) if rolled_back => self.span.fail(Failure::rolled_back),
+            result => self.span.end_with(result, failure),
         }
-        self.span.end_with(result, failure);
     }
 
     /// The driver sends it, if it still can, and nobody waits for the answer.

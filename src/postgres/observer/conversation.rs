@@ -52,6 +52,10 @@ struct Asked {
     ends_copy: bool,
     /// The server takes the data of a copy: the `Sync` behind the request does not count.
     copies: bool,
+    /// It is to commit a transaction.
+    commits: bool,
+    /// By what it was announced.
+    announced: Option<Key>,
     rows: u64,
     returns_rows: bool,
     failure: Option<Box<Failure>>,
@@ -135,6 +139,9 @@ impl Conversation {
             Response::DataRow => asked.rows += times as u64,
             Response::CommandComplete { tag } => {
                 asked.returns_rows |= asked.rows > 0 || tag.starts_with(b"SELECT");
+                if mem::take(&mut asked.commits) && tag == b"ROLLBACK" {
+                    asked.roll_back(scene);
+                }
             }
             Response::CopyIn => asked.copies = true,
             Response::Error(error) => asked.fail(error, scene),
@@ -198,10 +205,11 @@ impl Conversation {
                 true => Kind::Farewell,
                 false => Kind::Query,
             }),
+            commits: text.commits,
+            announced: scene.ledger.meet([Key::Text(text.hash)]),
             ..Asked::default()
         };
-        let announced = scene.ledger.meet([Key::Text(text.hash)]);
-        if !is_check && !announced && scene.is_wanted() {
+        if !is_check && asked.announced.is_none() && scene.is_wanted() {
             asked.query = Query::Written(text.description());
         }
         self.ask(asked, scene);
@@ -220,8 +228,9 @@ impl Conversation {
             bound.statement.map(Key::Statement),
             text.map(|text| Key::Text(text.hash)),
         ];
-        let announced = scene.ledger.meet(keys.into_iter().flatten());
-        if !announced && scene.is_wanted() {
+        self.group.commits = text.is_some_and(|text| text.commits);
+        self.group.announced = scene.ledger.meet(keys.into_iter().flatten());
+        if self.group.announced.is_none() && scene.is_wanted() {
             let description = text.map(Text::description).unwrap_or_default();
             self.group.query = Query::Written(description);
         }
@@ -288,12 +297,21 @@ impl Asked {
         })));
         // A text that cannot be prepared is all that there is of its query.
         if let Some(text) = self.prepared.take().filter(|text| !text.is_look_up)
-            && !scene
+            && scene
                 .ledger
                 .meet([Key::Text(text.hash), Key::Preparation(text.hash)])
+                .is_none()
             && scene.is_wanted()
         {
             self.query = Query::Written(text.description());
+        }
+    }
+
+    /// The transaction had failed before: the database says so nowhere else.
+    fn roll_back(&mut self, scene: &Scene<'_>) {
+        match self.announced {
+            Some(key) => scene.ledger.roll_back(key),
+            None => self.failure = Some(Box::new(Failure::rolled_back())),
         }
     }
 

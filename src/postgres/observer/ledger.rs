@@ -7,6 +7,7 @@
 use std::{
     collections::{HashMap, hash_map::RandomState},
     hash::BuildHasher,
+    mem,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -66,6 +67,8 @@ struct Count {
     running: usize,
     /// Requests of operations that were given up, which may be on their way.
     lingering: usize,
+    /// It was to commit, and a transaction that had failed was rolled back.
+    rolled_back: bool,
 }
 
 impl Ledger {
@@ -83,12 +86,21 @@ impl Ledger {
         count.running += 1;
     }
 
-    /// The operation has ended: none of its requests is on its way.
-    pub(super) fn withdraw(&self, key: Key) {
+    /// The operation has ended: none of its requests is on its way. Whether it was
+    /// [rolled back](Self::roll_back).
+    pub(super) fn withdraw(&self, key: Key) -> bool {
+        let mut rolled_back = false;
         self.entries().change(key, |count| {
             count.running = count.running.saturating_sub(1);
+            rolled_back = mem::take(&mut count.rolled_back);
         });
         self.running.fetch_sub(1, Ordering::SeqCst);
+        rolled_back
+    }
+
+    /// What was to commit was a rollback: who announced it will be told.
+    pub(super) fn roll_back(&self, key: Key) {
+        self.entries().change(key, |count| count.rolled_back = true);
     }
 
     /// Nobody waits for the operation any more; its request may be on its way.
@@ -103,21 +115,21 @@ impl Ledger {
         self.running.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Whether a request was announced. It is no longer.
-    pub(super) fn meet(&self, keys: impl IntoIterator<Item = Key>) -> bool {
+    /// By which of its keys a request was announced. It is no longer.
+    pub(super) fn meet(&self, keys: impl IntoIterator<Item = Key>) -> Option<Key> {
         let mut entries = self.entries();
         if entries.by_key.is_empty() {
-            return false;
+            return None;
         }
         for key in keys {
             if let Some(count) = entries.by_key.get_mut(&key)
                 && count.open > 0
             {
                 count.open -= 1;
-                return true;
+                return Some(key);
             }
         }
-        false
+        None
     }
 
     /// Whether the wrapper is doing something.
@@ -131,7 +143,7 @@ impl Ledger {
             return;
         }
         let mut entries = self.entries();
-        let mut given_up = std::mem::take(&mut entries.given_up);
+        let mut given_up = mem::take(&mut entries.given_up);
         entries.leaving.append(&mut given_up);
     }
 
@@ -141,7 +153,7 @@ impl Ledger {
             return;
         }
         let mut entries = self.entries();
-        for key in std::mem::take(&mut entries.leaving) {
+        for key in mem::take(&mut entries.leaving) {
             entries.change(key, |count| {
                 count.lingering = count.lingering.saturating_sub(1);
             });
@@ -210,11 +222,11 @@ mod tests {
     fn an_announcement_is_met_once() {
         let ledger = Ledger::default();
         let key = Key::Text(ledger.hash(b"SELECT 1"));
-        assert!(!ledger.meet([key]));
+        assert_eq!(ledger.meet([key]), None);
         ledger.announce(key);
         assert!(ledger.is_busy());
-        assert!(ledger.meet([Key::Statement(1), key]));
-        assert!(!ledger.meet([key]));
+        assert_eq!(ledger.meet([Key::Statement(1), key]), Some(key));
+        assert_eq!(ledger.meet([key]), None);
         ledger.withdraw(key);
         assert!(!ledger.is_busy());
         assert!(ledger.entries().by_key.is_empty());
@@ -227,10 +239,25 @@ mod tests {
         ledger.announce(key);
         ledger.announce(key);
         ledger.withdraw(key);
-        assert!(ledger.meet([key]), "the other one");
-        assert!(!ledger.meet([key]));
+        assert_eq!(ledger.meet([key]), Some(key), "the other one");
+        assert_eq!(ledger.meet([key]), None);
         ledger.withdraw(key);
         assert!(ledger.entries().by_key.is_empty());
+    }
+
+    #[test]
+    fn who_announced_a_commit_is_told_of_its_rollback() {
+        let ledger = Ledger::default();
+        let key = Key::Text(ledger.hash(b"COMMIT"));
+        ledger.roll_back(key);
+        for rolled_back in [true, false] {
+            ledger.announce(key);
+            assert_eq!(ledger.meet([key]), Some(key));
+            if rolled_back {
+                ledger.roll_back(key);
+            }
+            assert_eq!(ledger.withdraw(key), rolled_back);
+        }
     }
 
     #[test]
@@ -242,14 +269,14 @@ mod tests {
         ledger.give_up(key);
         // That began before it was given up.
         ledger.written();
-        assert!(ledger.meet([key]));
+        assert_eq!(ledger.meet([key]), Some(key));
 
         ledger.announce(key);
         ledger.give_up(key);
         assert!(!ledger.is_busy());
         ledger.writing();
         ledger.written();
-        assert!(!ledger.meet([key]));
+        assert_eq!(ledger.meet([key]), None);
         assert!(ledger.entries().by_key.is_empty());
     }
 

@@ -273,11 +273,11 @@ impl Announcement {
         self.observed.gone.load(Ordering::Relaxed)
     }
 
-    /// What was to be sent has been sent and answered, or will not be sent.
-    pub(super) fn withdraw(mut self) {
-        if let Some(key) = self.key.take() {
-            self.observed.ledger.withdraw(key);
-        }
+    /// What was to be sent has been sent and answered, or will not be sent. Whether it was a commit
+    /// that the database answered with a rollback, which drivers take for a success.
+    pub(super) fn withdraw(mut self) -> bool {
+        let key = self.key.take();
+        key.is_some_and(|key| self.observed.ledger.withdraw(key))
     }
 }
 

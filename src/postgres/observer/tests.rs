@@ -115,7 +115,9 @@ fn what_was_announced_is_not_shown() {
     ];
     session.play(&prepared_run_and_closed());
     assert!(session.spans().is_empty());
-    announced.into_iter().for_each(Announcement::withdraw);
+    for announcement in announced {
+        announcement.withdraw();
+    }
     session.play(&prepared_run_and_closed());
     assert_eq!(session.shown(), expected());
 
@@ -134,6 +136,36 @@ fn what_was_announced_is_not_shown() {
     preparation.withdraw();
     failing();
     assert_eq!(session.spans().len(), 3);
+}
+
+#[test]
+fn a_commit_that_rolls_back_has_failed() {
+    let session = Session::new();
+    let simple = |text: &str, tag: &str| {
+        session.client(|bytes| frontend::query(text, bytes).unwrap());
+        session.server(&[complete(tag), ready(b'I')]);
+    };
+    for (text, tag) in [
+        ("COMMIT", "ROLLBACK"),
+        ("end;", "ROLLBACK"),
+        ("COMMIT", "COMMIT"),
+        ("ROLLBACK", "ROLLBACK"),
+        ("Commit_soon", "ROLLBACK"),
+    ] {
+        simple(text, tag);
+    }
+    let failures: Vec<_> = session.shown().into_iter().map(|shown| shown.1).collect();
+    let rolled_back = Some("rolled_back".to_owned());
+    assert_eq!(
+        failures,
+        [rolled_back.clone(), rolled_back, None, None, None]
+    );
+
+    for (text, tag) in [("COMMIT", "ROLLBACK"), ("COMMIT", "COMMIT")] {
+        let commit = session.observed.announce(Sent::Text(text));
+        simple(text, tag);
+        assert_eq!(commit.withdraw(), tag == "ROLLBACK");
+    }
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(super) struct Text {
     pub(super) is_look_up: bool,
     /// As the driver writes it for a transaction that was dropped.
     pub(super) is_rollback: bool,
+    /// It begins with the end of a transaction, which may turn out to be a rollback.
+    pub(super) commits: bool,
     beginning: Box<[u8]>,
     description: OnceLock<Arc<Description>>,
 }
@@ -37,6 +39,7 @@ impl Text {
             hash: ledger.hash(text),
             is_simple: false,
             is_rollback: text == b"ROLLBACK" || text.starts_with(b"ROLLBACK TO "),
+            commits: commits(text),
             is_look_up: LOOK_UPS.iter().any(|known| known.as_bytes() == text),
             beginning: text.get(..STORED).unwrap_or(text).into(),
             description: OnceLock::new(),
@@ -161,6 +164,21 @@ fn number(name: &[u8]) -> Option<u64> {
     let digits = name.strip_prefix(b"s")?;
     let is_number = digits.iter().all(u8::is_ascii_digit);
     is_number.then(|| str::from_utf8(digits).ok()?.parse().ok())?
+}
+
+/// Whether the first word is `COMMIT` or its synonym `END`.
+fn commits(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    let is_word = |word: &[u8]| {
+        text.split_at_checked(word.len())
+            .is_some_and(|(first, rest)| {
+                first.eq_ignore_ascii_case(word)
+                    && !rest
+                        .first()
+                        .is_some_and(|next| next.is_ascii_alphanumeric() || b"_$".contains(next))
+            })
+    };
+    is_word(b"COMMIT") || is_word(b"END")
 }
 
 /// What is kept of a text, in bytes: [`describe`] looks at 16 KiB, and has to see that there is

@@ -61,6 +61,36 @@ async fn transactions_show_what_the_driver_sends() {
     );
 }
 
+/// PostgreSQL answers the commit of a transaction that has failed with a rollback, and the driver takes
+/// that for a success.
+#[tokio::test]
+async fn a_commit_that_rolls_back_is_an_error() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.connect().await;
+    instrument();
+    let recorded = fixture
+        .record(async {
+            let transaction = client.transaction().await.unwrap();
+            transaction.query("SELECT nothing", &[]).await.unwrap_err();
+            transaction.commit().await.unwrap();
+
+            client.batch_execute("BEGIN").await.unwrap();
+            client.query("SELECT nothing", &[]).await.unwrap_err();
+            client.execute("COMMIT", &[]).await.unwrap();
+
+            let transaction = client.transaction().await.unwrap();
+            transaction.query("SELECT 1", &[]).await.unwrap();
+            transaction.commit().await.unwrap();
+        })
+        .await;
+    let errors: Vec<_> = recorded
+        .named("COMMIT")
+        .map(|commit| attribute(commit, "error.type"))
+        .collect();
+    let rolled_back = Some("rolled_back".to_owned());
+    assert_eq!(errors, [rolled_back.clone(), rolled_back, None]);
+}
+
 /// As a timeout or an aborted task drops it.
 #[tokio::test]
 async fn a_transaction_that_is_dropped_outside_of_every_span_rolls_back_where_it_began() {
