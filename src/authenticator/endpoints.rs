@@ -122,13 +122,19 @@ pub(super) fn serve_http(
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
 ) -> JoinHandle<()> {
-    let drain = acceptor.drain.clone();
-    let service = TowerToHyperService::new(http::router(metrics, readiness));
+    let (drain, is_mutual) = (acceptor.drain.clone(), acceptor.is_mutual());
+    let probes = http::probes(readiness.clone());
+    let all = TowerToHyperService::new(probes.clone().merge(http::operators(metrics, readiness)));
+    let probes = TowerToHyperService::new(probes.merge(http::refused()));
     let mut accepted = acceptor.listen(listener);
     tokio::spawn(async move {
         let (server, open) = (http_server(), GracefulShutdown::new());
         while let Some(Some(connection)) = drain.run_until_cancelled(accepted.recv()).await {
-            let served = server.serve_connection(TokioIo::new(connection), service.clone());
+            let service = match connection.shows_certificate() || !is_mutual {
+                true => all.clone(),
+                false => probes.clone(),
+            };
+            let served = server.serve_connection(TokioIo::new(connection), service);
             let served = open.watch(served.into_owned());
             tokio::spawn(async move {
                 if let Err(error) = served.await {

@@ -6,6 +6,9 @@
 //! | `/v1/ready`, `/readyz` | 200 if records can be had, the certificate is valid and it is not draining; else 503, and which of them is not so |
 //! | `/v1/health` | as the original's: its time and version; 503 while draining |
 //! | `/v1/metrics/prometheus` | OpenMetrics |
+//!
+//! Where client certificates are demanded, the first two are for everybody, since probes have none to
+//! show, and the others for who shows one.
 
 use std::sync::Arc;
 
@@ -20,25 +23,45 @@ use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    metrics::{self, Metrics},
+    metrics::{CONTENT_TYPE as OPEN_METRICS, Metrics},
     readiness::Readiness,
 };
 
-#[derive(Clone)]
-struct Shared {
-    metrics: Arc<Metrics>,
-    readiness: Arc<Readiness>,
-}
-
-pub(crate) fn router(metrics: Arc<Metrics>, readiness: Arc<Readiness>) -> Router {
+/// For whoever comes.
+pub(crate) fn probes(readiness: Arc<Readiness>) -> Router {
     Router::new()
         .route("/v1/live", get(live))
         .route("/livez", get(live))
         .route("/v1/ready", get(ready))
         .route("/readyz", get(ready))
-        .route("/v1/health", get(health))
-        .route("/v1/metrics/prometheus", get(prometheus))
-        .with_state(Shared { metrics, readiness })
+        .with_state(readiness)
+}
+
+const HEALTH: &str = "/v1/health";
+const METRICS: &str = "/v1/metrics/prometheus";
+
+/// For who shows a certificate, where certificates are demanded.
+pub(crate) fn operators(metrics: Arc<Metrics>, readiness: Arc<Readiness>) -> Router {
+    let health = Router::new()
+        .route(HEALTH, get(health))
+        .with_state(readiness);
+    let metrics = Router::new()
+        .route(METRICS, get(prometheus))
+        .with_state(metrics);
+    health.merge(metrics)
+}
+
+/// The same for who shows none.
+pub(crate) fn refused() -> Router {
+    let refuse = || async {
+        (
+            StatusCode::FORBIDDEN,
+            "a client certificate is demanded here\n",
+        )
+    };
+    Router::new()
+        .route(HEALTH, get(refuse))
+        .route(METRICS, get(refuse))
 }
 
 #[derive(Serialize)]
@@ -51,8 +74,8 @@ async fn live() -> Json<Live> {
     Json(Live { status: "live" })
 }
 
-async fn ready(State(shared): State<Shared>) -> Response {
-    let state = shared.readiness.state().await;
+async fn ready(State(readiness): State<Arc<Readiness>>) -> Response {
+    let state = readiness.state().await;
     let code = if state.is_ready() {
         StatusCode::OK
     } else {
@@ -69,8 +92,8 @@ struct Health {
 }
 
 /// 200 while requests are taken, 503 while draining.
-async fn health(State(shared): State<Shared>) -> Response {
-    let (code, status) = if shared.readiness.is_draining() {
+async fn health(State(readiness): State<Arc<Readiness>>) -> Response {
+    let (code, status) = if readiness.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining")
     } else {
         (StatusCode::OK, "serving")
@@ -84,9 +107,9 @@ async fn health(State(shared): State<Shared>) -> Response {
     (code, Json(health)).into_response()
 }
 
-async fn prometheus(State(shared): State<Shared>) -> Response {
-    match shared.metrics.exposition() {
-        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+async fn prometheus(State(metrics): State<Arc<Metrics>>) -> Response {
+    match metrics.exposition() {
+        Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -21,7 +21,7 @@ use tonic::transport::server::Connected;
 use super::{
     limits::{Gate, Limits, OncePer, Pass, neighbourhood},
     metrics::Metrics,
-    tls::LiveTls,
+    tls::{Endpoint, LiveTls},
     token::{ClientCertificate, certificate_digest},
 };
 
@@ -53,8 +53,7 @@ const OPERATORS_PER_ADDRESS: usize = 32;
 #[derive(Clone)]
 pub(crate) struct Acceptor {
     tls: Option<LiveTls>,
-    /// What the endpoint offers in TLS.
-    protocols: &'static [&'static [u8]],
+    endpoint: Endpoint,
     pub(crate) handshake_timeout: Duration,
     connections: Arc<Gate<IpAddr>>,
     strangers: Arc<Gate<IpAddr>>,
@@ -76,7 +75,7 @@ impl Acceptor {
     ) -> Self {
         Acceptor {
             tls,
-            protocols: &[],
+            endpoint: Endpoint::Applications,
             handshake_timeout: limits.handshake_timeout,
             connections: Gate::new(limits.connections, limits.connections_per_address),
             strangers: Gate::new(limits.unauthenticated, limits.unauthenticated_per_address),
@@ -87,25 +86,22 @@ impl Acceptor {
         }
     }
 
-    /// The same for gRPC alone.
-    pub(crate) fn for_applications(&self) -> Self {
-        Acceptor {
-            protocols: &[b"h2"],
-            ..self.clone()
-        }
-    }
-
     /// The same for HTTP, with bounds of its own: a crowd of strangers at the other endpoint would
     /// else keep probes out, and with them take every replica from those who have a session.
     /// It is open until `close`: while the other one drains, it says so.
     pub(crate) fn for_operators(&self, close: CancellationToken) -> Self {
         Acceptor {
             drain: close,
-            protocols: &[b"h2", b"http/1.1"],
+            endpoint: Endpoint::Operators,
             connections: Gate::new(OPERATORS, OPERATORS_PER_ADDRESS),
             strangers: Gate::new(OPERATORS, OPERATORS_PER_ADDRESS),
             ..self.clone()
         }
+    }
+
+    /// Whether who comes has to show a certificate.
+    pub(crate) fn is_mutual(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_mutual)
     }
 
     /// Accepts until drained. The connections come out after their TLS handshakes.
@@ -173,7 +169,7 @@ impl Acceptor {
         let Some(tls) = &self.tls else {
             return Ok((Io::Plain(stream), None));
         };
-        let config = tls.speaking(self.protocols);
+        let config = tls.of(self.endpoint);
         let stream = TlsAcceptor::from(config).accept(stream).await?;
         let certificate = stream
             .get_ref()
@@ -263,6 +259,11 @@ impl Connection {
             end: Box::pin(end),
             _place: place,
         }
+    }
+
+    /// Whether whoever is at its other end has a certificate that was asked for.
+    pub(crate) fn shows_certificate(&self) -> bool {
+        self.peer.certificate.is_some()
     }
 
     fn has_read(&mut self, bytes: usize) {

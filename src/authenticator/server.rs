@@ -301,13 +301,7 @@ impl AuthenticatorBuilder {
         };
         let grpc_addr = local(&grpc)?;
         let http_addr = http.as_ref().map(local).transpose()?;
-        let grpc = serve_grpc(
-            acceptor.for_applications(),
-            grpc,
-            service,
-            v1,
-            readiness.clone(),
-        );
+        let grpc = serve_grpc(acceptor.clone(), grpc, service, v1, readiness.clone());
         let grpc = grpc.await;
         let http = http.map(|listener| {
             let acceptor = acceptor.for_operators(close.clone());

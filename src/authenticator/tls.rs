@@ -100,7 +100,7 @@ impl ServerTls {
     }
 
     /// Only clients with a certificate of one of these authorities (PEM) may connect; their session
-    /// tokens are bound to it.
+    /// tokens are bound to it. Operators need one too, but to ask whether it lives and is ready.
     ///
     /// # Errors
     /// It holds no certificate that could be an authority.
@@ -139,7 +139,7 @@ impl ServerTls {
 
     /// Whether certificate, key and authorities of clients belong together.
     pub(crate) fn fits(&self) -> Result<()> {
-        self.config().map(drop)
+        Configs::of(self).map(drop)
     }
 
     /// What these files, where it was read, hold now. Authorities that were given stay.
@@ -203,8 +203,7 @@ impl ServerTls {
             .collect()
     }
 
-    /// What the endpoints have in common; each has protocols of its own.
-    fn config(&self) -> Result<ServerConfig> {
+    fn config(&self, endpoint: Endpoint) -> Result<ServerConfig> {
         let Material {
             chain,
             key,
@@ -215,25 +214,73 @@ impl ServerTls {
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::configuration(format!("tls: {error}")))?;
-        let builder = match clients {
-            Some(roots) => builder.with_client_cert_verifier(
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), provider)
-                    .build()
-                    .map_err(|error| Error::configuration(format!("client_ca_path: {error}")))?,
-            ),
-            None => builder.with_no_client_auth(),
-        };
-        builder
+        let builder =
+            match clients {
+                Some(roots) => {
+                    let roots = Arc::new(roots.clone());
+                    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+                    let verifier = match endpoint {
+                        Endpoint::Applications => verifier,
+                        Endpoint::Operators => verifier.allow_unauthenticated(),
+                    };
+                    let verifier = verifier.build();
+                    builder.with_client_cert_verifier(verifier.map_err(|error| {
+                        Error::configuration(format!("client_ca_path: {error}"))
+                    })?)
+                }
+                None => builder.with_no_client_auth(),
+            };
+        let mut config = builder
             .with_single_cert(chain.clone(), key.clone_key())
             .map_err(|error| {
                 Error::configuration(format!("tls_cert_path and tls_key_path: {error}"))
-            })
+            })?;
+        let protocols = endpoint.protocols().iter();
+        config.alpn_protocols = protocols.map(|name| name.to_vec()).collect();
+        Ok(config)
+    }
+}
+
+/// Who is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// By gRPC. Where certificates of clients are asked for, none connects without.
+    Applications,
+    /// By HTTP. Probes have no certificate to show: what they may ask is the endpoint's to say.
+    Operators,
+}
+
+impl Endpoint {
+    fn protocols(self) -> &'static [&'static [u8]] {
+        match self {
+            Endpoint::Applications => &[b"h2"],
+            Endpoint::Operators => &[b"h2", b"http/1.1"],
+        }
+    }
+}
+
+/// One for each endpoint: a session of the one cannot be resumed at the other, which may demand more.
+struct Configs {
+    applications: Arc<ServerConfig>,
+    operators: Arc<ServerConfig>,
+}
+
+impl Configs {
+    fn of(tls: &ServerTls) -> Result<Self> {
+        Ok(Configs {
+            applications: Arc::new(tls.config(Endpoint::Applications)?),
+            operators: Arc::new(tls.config(Endpoint::Operators)?),
+        })
     }
 }
 
 /// TLS as it is now, of all endpoints.
 #[derive(Clone)]
-pub(crate) struct LiveTls(Arc<ArcSwap<ServerConfig>>);
+pub(crate) struct LiveTls {
+    configs: Arc<ArcSwap<Configs>>,
+    /// Whether applications show certificates.
+    pub(crate) is_mutual: bool,
+}
 
 impl LiveTls {
     /// Kept up to date with its files until `end`.
@@ -243,10 +290,13 @@ impl LiveTls {
         end: CancellationToken,
     ) -> Result<Self> {
         tls.show(&metrics);
-        let live = LiveTls(Arc::new(ArcSwap::from_pointee(tls.config()?)));
+        let live = LiveTls {
+            configs: Arc::new(ArcSwap::from_pointee(Configs::of(&tls)?)),
+            is_mutual: tls.material.clients.is_some(),
+        };
         if let Some(files) = tls.files.clone() {
             let watched = Watched::new(files.paths());
-            let (config, in_use) = (live.0.clone(), Mutex::new(tls));
+            let (configs, in_use) = (live.configs.clone(), Mutex::new(tls));
             let look = move || {
                 watched.look(File::Tls, &metrics, || {
                     let mut in_use = in_use.lock().unwrap_or_else(PoisonError::into_inner);
@@ -255,7 +305,7 @@ impl LiveTls {
                     if changed {
                         // A session that is resumed would be one of the old authorities: the new
                         // configuration remembers none.
-                        config.store(Arc::new(tls.config()?));
+                        configs.store(Arc::new(Configs::of(&tls)?));
                         tls.show(&metrics);
                         *in_use = tls;
                     }
@@ -267,11 +317,13 @@ impl LiveTls {
         Ok(live)
     }
 
-    /// For a new connection that may speak these protocols.
-    pub(crate) fn speaking(&self, protocols: &[&[u8]]) -> Arc<ServerConfig> {
-        let mut config = ServerConfig::clone(&self.0.load());
-        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-        Arc::new(config)
+    /// For a new connection.
+    pub(crate) fn of(&self, endpoint: Endpoint) -> Arc<ServerConfig> {
+        let configs = self.configs.load();
+        match endpoint {
+            Endpoint::Applications => configs.applications.clone(),
+            Endpoint::Operators => configs.operators.clone(),
+        }
     }
 }
 
@@ -338,7 +390,7 @@ mod tests {
         let (chain, key) = certificate(&["auth.example", "*.example", "127.0.0.1", "::1"]);
         let tls = ServerTls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
         assert_eq!(tls.names(), ["auth.example", "127.0.0.1", "::1"]);
-        assert!(tls.config().is_ok());
+        assert!(tls.fits().is_ok());
     }
 
     #[tokio::test]
@@ -375,12 +427,7 @@ mod tests {
         assert!(says(tls().with_client_ca(b"")).contains("client_ca_path"));
         assert!(says(ServerTls::open(Path::new("/no/such"), Path::new("/n"))).contains("/no/such"));
         let mixed = ServerTls::from_pem(chain.as_bytes(), other.as_bytes()).unwrap();
-        assert!(
-            mixed
-                .config()
-                .unwrap_err()
-                .to_string()
-                .contains("tls_key_path")
-        );
+        let mixed = mixed.fits().unwrap_err().to_string();
+        assert!(mixed.contains("tls_key_path"), "{mixed}");
     }
 }

@@ -2,6 +2,7 @@
 //! `approzium serve` would really serve.
 
 mod container;
+mod draining;
 mod ecs;
 mod helm;
 mod systemd;

@@ -78,7 +78,7 @@ settings! {
         "tls_key_path" "APPROZIUM_TLS_KEY_PATH" Value
             "Its private key, PEM"
         "client_ca_path" "APPROZIUM_CLIENT_CA_PATH" Value
-            "Demand client certificates of these authorities, PEM"
+            "Demand client certificates of these authorities, PEM; not to ask whether it is ready"
     }
     "secrets" {
         "secrets_manager" "APPROZIUM_SECRETS_MANAGER" Value

@@ -13,20 +13,20 @@ const VERSIONS: [&str; 2] = ["1.30", "1.34"];
 
 const CHART: &str = "deploy/helm/approzium";
 
-async fn rendered(judges: &Judges, values: &Value) -> BTreeMap<String, String> {
+pub(super) async fn rendered(judges: &Judges, values: &Value) -> BTreeMap<String, String> {
     let chart = repository(CHART);
     judges.helm(&chart, values, VERSIONS[0]).await.unwrap()
 }
 
 /// `approzium.yaml`, as a pod sees it.
-fn mounted(files: &BTreeMap<String, String>) -> String {
+pub(super) fn mounted(files: &BTreeMap<String, String>) -> String {
     let config = object(files, "ConfigMap");
     let text = config["data"]["approzium.yaml"].as_str();
     text.unwrap().to_owned()
 }
 
 /// One object, by its kind.
-fn object(files: &BTreeMap<String, String>, kind: &str) -> Value {
+pub(super) fn object(files: &BTreeMap<String, String>, kind: &str) -> Value {
     let objects = files.values().flat_map(|text| text.split("\n---\n"));
     objects
         .filter_map(|text| serde_yaml_ng::from_str::<Value>(text).ok())
@@ -187,15 +187,13 @@ async fn a_pod_can_do_little_and_is_asked_where_it_answers() {
         let (status, said) = serving.get(asked["path"].as_str().unwrap()).await;
         assert_eq!(status.as_u16(), 200, "{probe}: {said}");
     }
-    // The kubelet has no certificate to show.
+    // The same where applications show certificates, which the kubelet has none of.
     let values = json!({"clientCa": {"secretName": "applications-ca"}});
-    let files = rendered(&judges, &values).await;
-    let pod = object(&files, "Deployment")["spec"]["template"]["spec"].clone();
-    assert!(pod["containers"][0]["readinessProbe"]["tcpSocket"].is_object());
-    // A drain ends before the pod does.
-    let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
-    let sleep = &pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"];
-    assert!(grace > sleep.as_u64().unwrap() + 20);
+    let mutual = rendered(&judges, &values).await;
+    let mutual = object(&mutual, "Deployment")["spec"]["template"]["spec"].clone();
+    for probe in ["startupProbe", "readinessProbe"] {
+        assert_eq!(mutual["containers"][0][probe], container[probe]);
+    }
 }
 
 #[tokio::test]
@@ -209,8 +207,40 @@ async fn nobody_is_let_in_by_a_list_of_nobody() {
     let policy = object(&rendered(&judges, &json!({})).await, "NetworkPolicy");
     let ingress = policy["spec"]["ingress"].as_array().unwrap();
     assert_eq!(ingress.len(), 2);
-    let to = &policy["spec"]["egress"][1]["to"][0]["ipBlock"];
+    let egress = policy["spec"]["egress"].as_array().unwrap();
+    let resolvers = &egress[0]["to"][0]["namespaceSelector"]["matchLabels"];
+    assert_eq!(resolvers["kubernetes.io/metadata.name"], "kube-system");
+    let to = &egress[1]["to"][0]["ipBlock"];
     assert_eq!(to["except"], json!(["169.254.0.0/16"]));
+    assert_eq!(egress.len(), 2);
+}
+
+/// What stands in the values as a comment, to be taken out of it.
+#[tokio::test]
+async fn what_runs_on_the_node_is_reached_where_the_values_say_so() {
+    let judges = peer!(Judges::install());
+    let values = super::read("deploy/helm/approzium/values.yaml");
+    let lines = |after: &str| {
+        let lines = values.lines().skip_while(|line| !line.contains(after));
+        let example = lines.skip_while(|line| !line.starts_with("  #   - "));
+        let example = example.take_while(|line| line.starts_with("  #   "));
+        let example: Vec<&str> = example.map(|line| &line[6..]).collect();
+        serde_yaml_ng::from_str::<Value>(&example.join("\n")).unwrap()
+    };
+    let dns = lines("NodeLocal DNSCache");
+    let agent = lines("EKS Pod Identity");
+    let told = json!({"networkPolicy": {"dns": dns, "egress": agent}});
+    let files = rendered(&judges, &told).await;
+    let policy = files
+        .values()
+        .find(|text| text.contains("kind: NetworkPolicy"));
+    let judged = judges.kubernetes(policy.unwrap(), VERSIONS[0]).await;
+    judged.unwrap();
+    let egress = object(&files, "NetworkPolicy")["spec"]["egress"].clone();
+    assert_eq!(egress[0]["to"], dns);
+    assert_eq!(egress[0]["to"][0]["ipBlock"]["cidr"], "169.254.20.10/32");
+    assert_eq!(egress[2], agent[0]);
+    assert_eq!(egress[2]["to"][0]["ipBlock"]["cidr"], "169.254.170.23/32");
 }
 
 #[test]

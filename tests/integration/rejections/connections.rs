@@ -6,8 +6,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use approzium::authenticator::Limits;
+use approzium_peers::Authority;
 use futures_util::future::join_all;
-use rustls::pki_types::ServerName;
+use rustls::{HandshakeKind, pki_types::ServerName};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -112,28 +113,75 @@ async fn streams_of_one_connection_are_bounded_and_the_others_live() {
     house.client().await.accepted(&token, "app").await;
 }
 
-/// Health and metrics are behind the same TLS: the same certificate, the same client certificates.
-#[tokio::test]
-async fn operators_show_a_certificate_where_one_is_demanded() {
+async fn mutual() -> House {
     let sts = dev_sts().await;
-    let house = House::start_with(sts.verifier(), "", |builder, authority| {
+    House::start_with(sts.verifier(), "", |builder, authority| {
         let tls = server_tls(authority, &NAMES);
         builder.tls(tls.with_client_ca(authority.pem().as_bytes()).unwrap())
     })
-    .await;
-    let url = format!("https://{}/livez", house.running.http_addr().unwrap());
-    let without = https(house.authority.pem().as_bytes());
-    assert!(without.get(&url).send().await.is_err());
+    .await
+}
 
-    let own = house.authority.client("operator");
-    let with = reqwest::Client::builder()
-        .no_proxy()
-        .tls_backend_preconfigured(showing(house.tls(), &own))
-        .build()
-        .unwrap();
-    assert!(with.get(&url).send().await.unwrap().status().is_success());
-    let plaintext = url.replace("https", "http");
-    assert!(with.get(plaintext).send().await.is_err());
+/// Probes, as the kubelet makes them, have none to show.
+#[tokio::test]
+async fn operators_show_a_certificate_where_one_is_demanded_and_probes_need_none() {
+    let house = mutual().await;
+    let address = house.running.http_addr().unwrap();
+    let showing = |authority: &Authority| {
+        reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(showing(house.tls(), &authority.client("operator")))
+            .build()
+            .unwrap()
+    };
+    let without = https(house.authority.pem().as_bytes());
+    let with = showing(&house.authority);
+    let stranger = showing(&Authority::default());
+    for (path, demands) in [
+        ("/livez", false),
+        ("/v1/live", false),
+        ("/readyz", false),
+        ("/v1/ready", false),
+        ("/v1/health", true),
+        ("/v1/metrics/prometheus", true),
+    ] {
+        let url = format!("https://{address}{path}");
+        let shown = with.get(&url).send().await.unwrap();
+        assert_eq!(shown.status(), 200, "{path}");
+        let asked = without.get(&url).send().await.unwrap();
+        assert_eq!(asked.status(), if demands { 403 } else { 200 }, "{path}");
+        assert!(!demands || !asked.text().await.unwrap().contains("version"));
+        assert!(stranger.get(&url).send().await.is_err(), "{path}");
+        let plaintext = url.replace("https", "http");
+        assert!(with.get(plaintext).send().await.is_err());
+    }
+}
+
+/// TLS would take up what was agreed on at the port that demands less.
+#[tokio::test]
+async fn a_session_of_probes_opens_no_port_for_applications() {
+    let house = mutual().await;
+    let without = Arc::new(house.tls());
+    let speak = async |address: SocketAddr, tls: Arc<rustls::ClientConfig>| {
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut stream = TlsConnector::from(tls).connect(name, stream).await?;
+        stream.write_all(PREFACE).await?;
+        // Tickets come before what is said.
+        let length = stream.read(&mut [0; 64]).await?;
+        let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+        std::io::Result::Ok((length > 0, resumed))
+    };
+    let (http, grpc) = (
+        house.running.http_addr().unwrap(),
+        house.running.grpc_addr(),
+    );
+    assert_eq!(speak(http, without.clone()).await.unwrap(), (true, false));
+    assert_eq!(speak(http, without.clone()).await.unwrap(), (true, true));
+    let refused = speak(grpc, without).await;
+    assert!(!matches!(refused, Ok((true, _))), "{refused:?}");
+    let own = Arc::new(showing(house.tls(), &house.authority.client("application")));
+    assert_eq!(speak(grpc, own).await.unwrap(), (true, false));
 }
 
 async fn connect(house: &House, address: SocketAddr, protocol: &[u8]) -> TlsStream<TcpStream> {

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::{Error, Result, capture, files, moto, python};
+use crate::{Error, Result, capture, files, moto, process::succeeding, python};
 
 const REQUIREMENTS: &str = include_str!("../deployment/requirements.txt");
 const RENDER: &str = include_str!("../deployment/render.py");
@@ -84,13 +84,38 @@ pub async fn aws_request(service: &str, operation: &str, parameters: &Path) -> R
     capture(command.arg(parameters)).await.map(drop)
 }
 
-/// `systemd-analyze` with these arguments.
+/// What a service by this unit could do, as systemd counts it, from 0 to 10.
 ///
 /// # Errors
-/// [`Error::Missing`] if systemd is not on this machine; else what it has to say.
-pub async fn systemd_analyze(arguments: &[&str]) -> Result<String> {
+/// [`Error::Missing`] if systemd is not on this machine; else what it can do, if that is more than 2.0:
+/// up to there systemd calls it fine.
+pub async fn systemd_security(unit: &Path) -> Result<()> {
+    let arguments = ["security", "--offline=true", "--threshold=20"];
+    capture(systemd_analyze()?.args(arguments).arg(unit))
+        .await
+        .map(drop)
+}
+
+/// Whether systemd would start this unit, and heed every line of it. Of a line that it will ignore it
+/// may only warn.
+///
+/// # Errors
+/// [`Error::Missing`] if systemd is not on this machine; else what it has to say of the unit.
+pub async fn systemd_verify(unit: &Path) -> Result<()> {
+    let arguments = ["verify", "--man=no", "--recursive-errors=no"];
+    let output = succeeding(systemd_analyze()?.args(arguments).arg(unit)).await?;
+    // Of other units of this machine it speaks as well.
+    let own = unit.to_string_lossy();
+    let said = String::from_utf8_lossy(&output.stderr);
+    match said.lines().find(|line| line.contains(own.as_ref())) {
+        Some(line) => Err(Error::Failed(format!("systemd-analyze verify: {line}"))),
+        None => Ok(()),
+    }
+}
+
+fn systemd_analyze() -> Result<Command> {
     let program = files::on_path("systemd-analyze").ok_or_else(|| {
         Error::Missing("systemd-analyze is not on PATH; install systemd (Debian: systemd)".into())
     })?;
-    capture(Command::new(program).args(arguments)).await
+    Ok(Command::new(program))
 }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -271,6 +271,12 @@ pub async fn eventually<T>(
 
 /// Runs a program to its end and returns its standard output.
 pub async fn capture(command: &mut tokio::process::Command) -> Result<String> {
+    let output = succeeding(command).await?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs a program to its end, which is to be a good one.
+pub(crate) async fn succeeding(command: &mut tokio::process::Command) -> Result<Output> {
     let name = command
         .as_std()
         .get_program()
@@ -283,7 +289,7 @@ pub async fn capture(command: &mut tokio::process::Command) -> Result<String> {
         .await
         .map_err(|error| Error::failed(&name, error))?;
     if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        return Ok(output);
     }
     Err(Error::Failed(format!(
         "{name}: {}\n{}{}",

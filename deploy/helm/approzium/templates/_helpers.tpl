@@ -46,18 +46,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.clientCa.secretName -}}
 {{- $_ := set $own.tls "client_ca_path" "/etc/approzium/client-ca/ca.crt" -}}
 {{- end -}}
-{{- $defaults := dict "listener" (dict "host" "0.0.0.0" "drain_timeout" "20s") -}}
+{{- $defaults := dict "listener" (dict "host" "0.0.0.0" "drain_delay" "11s" "drain_timeout" "20s") -}}
 {{- mergeOverwrite $defaults (deepCopy .Values.config) $own | toYaml -}}
-{{- end -}}
-
-{{/* The kubelet shows no client certificate: where one is demanded, a socket is all it can ask for. */}}
-{{- define "approzium.probe" -}}
-{{- if .root.Values.clientCa.secretName -}}
-tcpSocket: {port: http}
-{{- else -}}
-httpGet: {path: {{ .path }}, port: http, scheme: HTTPS}
-{{- end }}
-timeoutSeconds: 3
 {{- end -}}
 
 {{/* The Secret of the records, where one is mounted: without a name, `volumes` brings the folder. */}}
