@@ -62,24 +62,29 @@ async fn what_the_authenticator_counts_is_exported_by_the_same_names_and_labels(
     assert_eq!(values, [dev.metric(&series).await]);
 }
 
-/// Nothing else says that they are to be sent, or where.
+/// Whether or not another variable says that they are to be sent: nothing else says where.
 #[tokio::test]
 async fn a_collector_of_metrics_alone_is_sent_them() {
     let stack = peer!(Stack::start());
-    let variables = [
-        (
-            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-            stack.jaeger.otlp_grpc(),
-        ),
-        ("OTEL_METRIC_EXPORT_INTERVAL", "200"),
-    ];
-    let _dev = Dev::start_within(&record("app", ""), &[], &variables).await;
-    let query = format!("approzium_build_info{{job=\"{JOB}\"}}");
-    until("the metric", async || {
-        let found = stack.prometheus.query(&query).await.unwrap();
-        (!found.is_empty()).then_some(())
-    })
-    .await;
+    for (instance, exporter) in [("unsaid", ""), ("said", "otlp")] {
+        let attributes = format!("service.instance.id={instance}");
+        let variables = [
+            (
+                "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+                stack.jaeger.otlp_grpc(),
+            ),
+            ("OTEL_METRICS_EXPORTER", exporter),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "200"),
+            ("OTEL_RESOURCE_ATTRIBUTES", &attributes),
+        ];
+        let _dev = Dev::start_within(&record("app", ""), &[], &variables).await;
+        let query = format!("approzium_build_info{{job=\"{JOB}\", instance=\"{instance}\"}}");
+        until("the metric", async || {
+            let found = stack.prometheus.query(&query).await.unwrap();
+            (!found.is_empty()).then_some(())
+        })
+        .await;
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
