@@ -6,14 +6,16 @@ use std::{
     io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
 };
 
-use arc_swap::ArcSwap;
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use super::{Freshness, Record, RecordKey, Secrets, Trouble, Unavailable, parse::records};
+use super::{
+    Freshness, Record, RecordKey, Secrets, Trouble, Unavailable,
+    followed::{Followed, Readable},
+    parse::records,
+};
 use crate::{Error, Result, stamp::Stamp};
 
 /// Larger than any list that a person keeps by hand.
@@ -26,18 +28,21 @@ const MAX_FILE_SIZE: u64 = 16 << 20;
 /// `caching_sha2_password`. And per record what it may be used for: `methods`, `pinned_salt`,
 /// `pinned_iterations`, `pinned_certificates`, `channel_binding`, `user_ids`.
 ///
-/// The file is looked at on every handshake and read again when it changed, so an edit takes effect
-/// at once. While it cannot be read or is not well-formed, nobody is let in: a principal struck off
+/// The file is looked at for every handshake and read again when it changed, so an edit takes effect
+/// at once. A file system that does not answer within three seconds is trouble like that of any
+/// secrets manager. While it cannot be read or is not well-formed, nobody is let in: a principal struck off
 /// a record must not stay admitted because of a typing error further down.
 ///
 /// It must be readable by its owner alone, or at most by its group (as Kubernetes mounts a secret
 /// with `fsGroup`): a file that others may read, or that group or others may write, is refused.
 pub struct LocalSecrets {
+    file: Followed<Records>,
+}
+
+/// What is followed.
+struct Records {
     path: PathBuf,
     permissions: Permissions,
-    loaded: ArcSwap<Loaded>,
-    /// Held while the file is read, so that one change is read once.
-    reading: Mutex<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +55,6 @@ pub(super) enum Permissions {
     /// Of development: its passwords are thrown away with the folder.
     #[cfg(feature = "dev")]
     Unchecked,
-}
-
-struct Loaded {
-    /// When its reading began.
-    begun: Instant,
-    stamp: Stamp,
-    records: Vec<Arc<Record>>,
 }
 
 impl LocalSecrets {
@@ -76,51 +74,33 @@ impl LocalSecrets {
     }
 
     fn load(path: PathBuf, permissions: Permissions) -> Result<Self> {
-        let loaded = Loaded::read(&path, permissions)
+        let records = Records { path, permissions };
+        records
+            .read()
             .map_err(|problem| Error::configuration(format!("local_secrets_path: {problem}")))?;
         Ok(LocalSecrets {
-            path,
-            permissions,
-            loaded: ArcSwap::from_pointee(loaded),
-            reading: Mutex::new(()),
+            file: Followed::new(records, Arc::new(Semaphore::new(1))),
         })
     }
 }
 
-impl LocalSecrets {
-    /// Looks at the local file here and now: that takes a fraction of handing it to another thread,
-    /// and every handshake waits for it.
-    fn is_current(&self, loaded: &Loaded) -> Result<bool, Unavailable> {
+impl Readable for Records {
+    type Content = Vec<Arc<Record>>;
+
+    fn is_as(&self, stamp: &Stamp) -> Result<bool, Unavailable> {
         match fs::metadata(&self.path) {
-            Ok(metadata) => Ok(loaded.stamp.still_tells(&metadata)),
-            Err(error) => Err(self.unavailable(error)),
+            Ok(metadata) => Ok(stamp.still_tells(&metadata)),
+            Err(error) => Err(unavailable(Trouble::Unreachable, &self.path, error)),
         }
     }
 
-    async fn read(&self, freshness: Freshness) -> Result<Arc<Loaded>, Unavailable> {
-        let asked = Instant::now();
-        let _reading = self.reading.lock().await;
-        let loaded = self.loaded.load_full();
-        // Whoever came before it was read has it from then: of a thousand logins in the seconds
-        // after a change, each would else read it by itself, one after the other.
-        if loaded.begun > asked {
-            return Ok(loaded);
-        }
-        if freshness == Freshness::Usual && self.is_current(&loaded)? {
-            return Ok(loaded);
-        }
-        let (path, permissions) = (self.path.clone(), self.permissions);
-        let loaded = tokio::task::spawn_blocking(move || Loaded::read(&path, permissions))
-            .await
-            .map_err(|error| self.unavailable(error))??;
-        ::tracing::debug!(records = loaded.records.len(), "local secrets read");
-        let loaded = Arc::new(loaded);
-        self.loaded.store(loaded.clone());
-        Ok(loaded)
-    }
-
-    fn unavailable(&self, problem: impl fmt::Display) -> Unavailable {
-        unavailable(Trouble::Unreachable, &self.path, problem)
+    fn read(&self) -> Result<(Stamp, Vec<Arc<Record>>), Unavailable> {
+        let problem = |trouble, problem: String| unavailable(trouble, &self.path, problem);
+        let (metadata, yaml) = contents(&self.path, MAX_FILE_SIZE, self.permissions)
+            .map_err(|what| problem(Trouble::Unreachable, what))?;
+        let records = records(&yaml).map_err(|what| problem(Trouble::Malformed, what))?;
+        ::tracing::debug!(records = records.len(), "local secrets read");
+        Ok((Stamp::of(&metadata), records))
     }
 }
 
@@ -135,12 +115,9 @@ impl Secrets for LocalSecrets {
         key: &RecordKey,
         freshness: Freshness,
     ) -> Result<Vec<Arc<Record>>, Unavailable> {
-        let mut loaded = self.loaded.load_full();
-        if freshness == Freshness::Reread || !self.is_current(&loaded)? {
-            loaded = self.read(freshness).await?;
-        }
-        Ok(loaded
-            .records
+        let found = self.file.now(freshness).await?;
+        Ok(found
+            .content
             .iter()
             .filter(|record| record.key == *key)
             .cloned()
@@ -148,26 +125,7 @@ impl Secrets for LocalSecrets {
     }
 
     async fn ready(&self) -> Result<(), Unavailable> {
-        let loaded = self.loaded.load_full();
-        if !self.is_current(&loaded)? {
-            self.read(Freshness::Usual).await?;
-        }
-        Ok(())
-    }
-}
-
-impl Loaded {
-    fn read(path: &Path, permissions: Permissions) -> Result<Self, Unavailable> {
-        let begun = Instant::now();
-        let (metadata, yaml) = contents(path, MAX_FILE_SIZE, permissions)
-            .map_err(|problem| unavailable(Trouble::Unreachable, path, problem))?;
-        let records =
-            records(&yaml).map_err(|problem| unavailable(Trouble::Malformed, path, problem))?;
-        Ok(Loaded {
-            begun,
-            stamp: Stamp::of(&metadata),
-            records,
-        })
+        self.file.now(Freshness::Usual).await.map(drop)
     }
 }
 
@@ -236,7 +194,7 @@ fn owners_alone(metadata: &Metadata, permissions: Permissions) -> Result<(), Str
 impl fmt::Debug for LocalSecrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalSecrets")
-            .field("path", &self.path)
+            .field("path", &self.file.file().path)
             .finish_non_exhaustive()
     }
 }
@@ -266,7 +224,7 @@ mod tests {
         write(&path, &record("app"), 0o600);
         let secrets = LocalSecrets::open(&path).unwrap();
         // The file has not settled, so that everybody wants it read.
-        let all = (0..50).map(|_| secrets.read(Freshness::Usual));
+        let all = (0..50).map(|_| secrets.file.now(Freshness::Usual));
         let all = futures_util::future::join_all(all).await;
         let mut read: Vec<_> = all
             .into_iter()

@@ -1,8 +1,8 @@
 //! Where records come from. Asked only after an identity is proved.
 //!
 //! ```text
-//! Secrets ─┬─ LocalSecrets      a file, looked at on every handshake
-//!          ├─ MountedSecrets    files that a platform mounts, looked at on every handshake
+//! Secrets ─┬─ LocalSecrets      a file, looked at for every handshake
+//!          ├─ MountedSecrets    files that a platform mounts, looked at for every handshake
 //!          └─ Cached<Source> ─┬─ Vault, OpenBao
 //!                             └─ AWS Secrets Manager
 //! ```
@@ -13,6 +13,7 @@ mod aws;
 mod cached;
 mod credential;
 mod file;
+mod followed;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
 #[cfg(any(feature = "vault", feature = "asm"))]

@@ -8,11 +8,13 @@ use std::{
 };
 
 use moka::future::Cache;
+use tokio::sync::Semaphore;
 
 use super::{
     Freshness, Record, RecordKey, Secrets, SecretsManager, Trouble, Unavailable,
     file::{Permissions, contents},
-    parse::{Users, not_yaml},
+    followed::{Followed, Readable},
+    parse::{self, not_yaml},
     place::Place,
 };
 use crate::{Error, Result, stamp::Stamp};
@@ -20,6 +22,8 @@ use crate::{Error, Result, stamp::Stamp};
 /// What Kubernetes puts into one Secret.
 const MAX_FILE_SIZE: u64 = 1 << 20;
 const MAX_PLACES: u64 = 10_000;
+/// Places that are looked at at once.
+const MAX_LOOKS: usize = 16;
 
 /// Records kept in a folder, one file a database, with the records of its users in JSON or YAML:
 ///
@@ -31,17 +35,24 @@ const MAX_PLACES: u64 = 10_000;
 /// Kubernetes may have. That of an IPv6 address begins with `IPV6-` and has hyphens for its colons:
 /// `IPV6-2001-db8--7_5432`. Host names are in lower case.
 ///
-/// A file is looked at on every handshake and read again when it changed, also when the whole
-/// folder is swapped as Kubernetes and CSI drivers do it. A file that its group or others may write
+/// A file is looked at for every handshake and read again when it changed, also when the whole
+/// folder is swapped as Kubernetes and CSI drivers do it. A file system that does not answer within
+/// three seconds is trouble like that of any secrets manager. A file that its group or others may write
 /// is refused.
 pub struct MountedSecrets {
-    folder: PathBuf,
-    read: Cache<Place, Arc<Loaded>>,
+    folder: Folder,
+    there: Followed<Folder>,
+    files: Cache<Place, Arc<Followed<Users>>>,
+    threads: Arc<Semaphore>,
 }
 
-struct Loaded {
-    stamp: Stamp,
-    records: Vec<Arc<Record>>,
+#[derive(Clone)]
+struct Folder(Arc<Path>);
+
+/// The file of one database's users.
+struct Users {
+    folder: Folder,
+    place: Place,
 }
 
 impl MountedSecrets {
@@ -50,52 +61,92 @@ impl MountedSecrets {
     /// # Errors
     /// A configuration error if there is no such folder.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self> {
-        let secrets = MountedSecrets {
-            folder: folder.into(),
-            read: Cache::builder().max_capacity(MAX_PLACES).build(),
-        };
-        match secrets.there() {
-            Ok(()) => Ok(secrets),
-            Err(unavailable) => Err(Error::configuration(format!(
-                "kubernetes_secrets_path: {unavailable}"
-            ))),
-        }
+        let folder = Folder(folder.into().into());
+        folder.there().map_err(|unavailable| {
+            Error::configuration(format!("kubernetes_secrets_path: {unavailable}"))
+        })?;
+        let threads = Arc::new(Semaphore::new(MAX_LOOKS));
+        Ok(MountedSecrets {
+            there: Followed::new(folder.clone(), threads.clone()),
+            folder,
+            files: Cache::builder().max_capacity(MAX_PLACES).build(),
+            threads,
+        })
     }
 
+    async fn file(&self, place: &Place) -> Arc<Followed<Users>> {
+        let follow = async {
+            let (folder, place) = (self.folder.clone(), place.clone());
+            let file = Users { folder, place };
+            Arc::new(Followed::new(file, self.threads.clone()))
+        };
+        self.files.get_with_by_ref(place, follow).await
+    }
+}
+
+impl Folder {
     fn there(&self) -> Result<(), Unavailable> {
-        let problem = match fs::metadata(&self.folder) {
+        let problem = match fs::metadata(&self.0) {
             Ok(metadata) if metadata.is_dir() => return Ok(()),
             Ok(_) => "it is not a folder".to_owned(),
             Err(error) => error.to_string(),
         };
-        Err(unavailable(Trouble::Unreachable, &self.folder, &problem))
+        Err(unavailable(Trouble::Unreachable, &self.0, &problem))
+    }
+}
+
+impl Readable for Folder {
+    type Content = ();
+
+    fn is_as(&self, _: &Stamp) -> Result<bool, Unavailable> {
+        Ok(false)
     }
 
-    async fn load(&self, place: &Place, freshness: Freshness) -> Result<Arc<Loaded>, Unavailable> {
-        let path = self.folder.join(file_name(place));
-        let metadata = match fs::metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.read.invalidate(place).await;
-                // No file is no record; no folder is no answer.
-                return self.there().map(|()| Arc::new(Loaded::nothing()));
-            }
-            Err(error) => return Err(unavailable(Trouble::Unreachable, &path, &error)),
-        };
-        if freshness == Freshness::Usual
-            && let Some(loaded) = self.read.get(place).await
-            && loaded.stamp.still_tells(&metadata)
-        {
-            return Ok(loaded);
+    fn read(&self) -> Result<(Stamp, ()), Unavailable> {
+        self.there().map(|()| (Stamp::never(), ()))
+    }
+}
+
+impl Readable for Users {
+    type Content = Vec<Arc<Record>>;
+
+    fn is_as(&self, stamp: &Stamp) -> Result<bool, Unavailable> {
+        let path = self.path();
+        let metadata = found(fs::metadata(&path))
+            .map_err(|error| unavailable(Trouble::Unreachable, &path, &error))?;
+        Ok(metadata.is_some_and(|metadata| stamp.still_tells(&metadata)))
+    }
+
+    fn read(&self) -> Result<(Stamp, Vec<Arc<Record>>), Unavailable> {
+        let path = self.path();
+        let problem = |trouble, problem: &dyn fmt::Display| unavailable(trouble, &path, problem);
+        let metadata =
+            found(fs::metadata(&path)).map_err(|error| problem(Trouble::Unreachable, &error))?;
+        if metadata.is_none() {
+            // No file is no record; no folder is no answer.
+            return self.folder.there().map(|()| (Stamp::never(), Vec::new()));
         }
-        // What is read may be another file than was looked at: its own stamp counts.
-        let (owned, owned_place) = (path.clone(), place.clone());
-        let loaded = tokio::task::spawn_blocking(move || Loaded::read(&owned, &owned_place))
-            .await
-            .map_err(|error| unavailable(Trouble::Unreachable, &path, &error))??;
-        let loaded = Arc::new(loaded);
-        self.read.insert(place.clone(), loaded.clone()).await;
-        Ok(loaded)
+        let (metadata, text) = contents(&path, MAX_FILE_SIZE, Permissions::OwnerWrites)
+            .map_err(|what| problem(Trouble::Unreachable, &what))?;
+        let malformed = |what: String| problem(Trouble::Malformed, &what);
+        let users: parse::Users =
+            serde_yaml_ng::from_slice(&text).map_err(|error| malformed(not_yaml(&error)))?;
+        let records = users.records(&self.place).map_err(malformed)?;
+        Ok((Stamp::of(&metadata), records))
+    }
+}
+
+impl Users {
+    fn path(&self) -> PathBuf {
+        self.folder.0.join(file_name(&self.place))
+    }
+}
+
+/// Nothing, where there is nothing.
+fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
     }
 }
 
@@ -106,27 +157,6 @@ fn file_name(place: &Place) -> String {
         name => name.to_owned(),
     };
     format!("{host}_{}", place.port())
-}
-
-impl Loaded {
-    fn read(path: &Path, place: &Place) -> Result<Self, Unavailable> {
-        let (metadata, text) = contents(path, MAX_FILE_SIZE, Permissions::OwnerWrites)
-            .map_err(|problem| unavailable(Trouble::Unreachable, path, &problem))?;
-        let malformed = |problem: String| unavailable(Trouble::Malformed, path, &problem);
-        let users: Users =
-            serde_yaml_ng::from_slice(&text).map_err(|error| malformed(not_yaml(&error)))?;
-        Ok(Loaded {
-            stamp: Stamp::of(&metadata),
-            records: users.records(place).map_err(malformed)?,
-        })
-    }
-
-    fn nothing() -> Self {
-        Loaded {
-            stamp: Stamp::never(),
-            records: Vec::new(),
-        }
-    }
 }
 
 fn unavailable(trouble: Trouble, path: &Path, problem: &dyn fmt::Display) -> Unavailable {
@@ -143,9 +173,9 @@ impl Secrets for MountedSecrets {
         let Some(place) = Place::of(key) else {
             return Ok(Vec::new());
         };
-        let loaded = self.load(&place, freshness).await?;
-        Ok(loaded
-            .records
+        let found = self.file(&place).await.now(freshness).await?;
+        Ok(found
+            .content
             .iter()
             .filter(|record| record.key == *key)
             .cloned()
@@ -153,7 +183,7 @@ impl Secrets for MountedSecrets {
     }
 
     async fn ready(&self) -> Result<(), Unavailable> {
-        self.there()
+        self.there.now(Freshness::Usual).await.map(drop)
     }
 }
 
@@ -166,7 +196,7 @@ impl From<MountedSecrets> for SecretsManager {
 impl fmt::Debug for MountedSecrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MountedSecrets")
-            .field("folder", &self.folder)
+            .field("folder", &self.folder.0)
             .finish_non_exhaustive()
     }
 }
@@ -248,6 +278,24 @@ mod tests {
         assert!(secrets.ready().await.is_err());
         fs::rename(folder.path().with_extension("gone"), folder.path()).unwrap();
         assert!(secrets.ready().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn logins_that_come_together_after_a_change_read_it_together() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("db_5432"), record("hunter2")).unwrap();
+        let secrets = MountedSecrets::open(folder.path()).unwrap();
+        let place = Place::of(&RecordKey::new("db", 5432, "app")).unwrap();
+        // The file has not settled, so that everybody wants it read.
+        let all = (0..50).map(async |_| secrets.file(&place).await.now(Freshness::Usual).await);
+        let all = futures_util::future::join_all(all).await;
+        let mut read: Vec<_> = all
+            .into_iter()
+            .map(|reading| Arc::as_ptr(&reading.unwrap()))
+            .collect();
+        read.dedup();
+        // By the first, and once more for those who came while that was under way.
+        assert!(read.len() <= 2, "{} times", read.len());
     }
 
     #[tokio::test]

@@ -48,11 +48,13 @@ fn configured(arguments: &Arguments) -> Result<ExitCode> {
     hardening::report(&unprotected);
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Error::configuration("no runtime").with_source(error))?;
-    if config.check {
-        return Ok(runtime.block_on(check::check(&config)));
-    }
-    runtime.block_on(serve(&config))?;
-    Ok(ExitCode::SUCCESS)
+    let ended = match config.check {
+        true => Ok(runtime.block_on(check::check(&config))),
+        false => runtime.block_on(serve(&config)).map(|()| ExitCode::SUCCESS),
+    };
+    // A thread that waits for a file system that hangs would be waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(config: &Config) -> Result<()> {
