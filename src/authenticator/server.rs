@@ -215,6 +215,9 @@ impl AuthenticatorBuilder {
     }
 
     /// Where its metrics go besides its own HTTP endpoint, by the same names. Default: nowhere.
+    ///
+    /// They are read as long as it runs: flush the provider before the shutdown, or what was counted
+    /// since it was last read is not sent.
     pub fn meter_provider(mut self, provider: &(impl MeterProvider + ?Sized)) -> Self {
         self.meter = Some(provider.meter("approzium.authenticator"));
         self
@@ -305,12 +308,13 @@ impl AuthenticatorBuilder {
         let grpc = grpc.await;
         let http = http.map(|listener| {
             let acceptor = acceptor.for_operators(close.clone());
-            serve_http(acceptor, listener, metrics, readiness)
+            serve_http(acceptor, listener, metrics.clone(), readiness)
         });
         until_started.disarm();
         Ok(Running {
             grpc_addr,
             http_addr,
+            metrics,
             leaving,
             drain: acceptor.drain,
             close,

@@ -17,7 +17,7 @@ use rcgen::{
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Asked, common, until_asked};
+use super::{Asked, common, telemetry::Telemetry, until_asked};
 use crate::{
     Error, Result,
     authenticator::{
@@ -71,6 +71,7 @@ pub(super) async fn serve(
     config: &Config,
     audit_log: Option<AuditLog>,
     asked: Asked,
+    telemetry: Telemetry,
 ) -> Result<()> {
     refuse_production(config)?;
     let folder = Folder::make(config)?;
@@ -95,7 +96,7 @@ pub(super) async fn serve(
     // The banner tells people, and after it the file tells programs: it names only what is there.
     banner(&folder.path, &records, &sts, &running).map_err(|error| folder.error(&error))?;
     folder.write("env", &environment(&folder.path, &sts, &running))?;
-    until_asked(running, asked).await;
+    until_asked(running, asked, telemetry).await;
     Ok(())
 }
 

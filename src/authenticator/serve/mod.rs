@@ -64,7 +64,7 @@ async fn serve(config: &Config) -> Result<()> {
     let audit_log = audit_log(config)?;
     if config.dev {
         #[cfg(feature = "dev")]
-        dev::serve(config, audit_log, asked).await?;
+        dev::serve(config, audit_log, asked, telemetry).await?;
         #[cfg(not(feature = "dev"))]
         return Err(no_dev(config));
     } else {
@@ -73,9 +73,8 @@ async fn serve(config: &Config) -> Result<()> {
             .audit_log(audit_log)
             .start()
             .await?;
-        until_asked(running, asked).await;
+        until_asked(running, asked, telemetry).await;
     }
-    telemetry.shutdown().await;
     Ok(())
 }
 
@@ -216,7 +215,7 @@ async fn address(config: &Config, port: u16) -> Result<SocketAddr> {
 }
 
 /// Serves until asked to stop, and drains.
-async fn until_asked(running: Running, asked: Asked) {
+async fn until_asked(running: Running, asked: Asked, telemetry: telemetry::Telemetry) {
     ::tracing::info!(
         grpc = %running.grpc_addr(),
         http = running.http_addr().map(::tracing::field::display),
@@ -225,11 +224,14 @@ async fn until_asked(running: Running, asked: Asked) {
     );
     let signal = asked.wait().await;
     ::tracing::info!(signal, "draining");
+    // They are read once more when telemetry ends.
+    let _metrics = running.metrics();
     if running.shutdown().await {
         ::tracing::info!("stopped");
     } else {
         ::tracing::warn!("stopped with logins under way: drain_timeout is over");
     }
+    telemetry.shutdown().await;
 }
 
 /// The signals by which a service is asked to stop.

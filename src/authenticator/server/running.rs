@@ -1,9 +1,11 @@
 //! An Authenticator under way, and how it ends.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::authenticator::metrics::Metrics;
 
 /// An Authenticator that runs. Dropping it ends it at once; [`shutdown`](Self::shutdown) lets
 /// logins under way finish.
@@ -11,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Running {
     pub(super) grpc_addr: SocketAddr,
     pub(super) http_addr: Option<SocketAddr>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) leaving: CancellationToken,
     pub(super) drain: CancellationToken,
     pub(super) close: CancellationToken,
@@ -30,6 +33,11 @@ impl Running {
     /// Where health and metrics are read, if anywhere.
     pub fn http_addr(&self) -> Option<SocketAddr> {
         self.http_addr
+    }
+
+    /// What it counts, which a meter reads as long as somebody has it.
+    pub(crate) fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
     }
 
     /// Is ready no more, and says so to whoever asks; after the drain delay takes no new connections

@@ -87,6 +87,31 @@ async fn a_collector_of_metrics_alone_is_sent_them() {
     }
 }
 
+/// However long the interval is.
+#[tokio::test]
+async fn what_was_counted_last_is_sent_before_the_process_ends() {
+    let stack = peer!(Stack::start());
+    let variables = [
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+            stack.jaeger.otlp_grpc(),
+        ),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "3600000"),
+    ];
+    let mut dev = Dev::start_within(&record("app", ""), &[], &variables).await;
+    let client = Client::connect(&dev).await;
+    let token = client.token(&dev, "checkout").await;
+    client.start(start(&token, "nobody")).await.refusal().await;
+    dev.process.terminate();
+    assert!(dev.process.ended().await.success());
+
+    let query = format!("approzium_decisions_total{{job=\"{JOB}\",reason=\"no_record\"}}");
+    let counted = until("the last count", async || {
+        stack.prometheus.query(&query).await.unwrap().pop()
+    });
+    assert_eq!(counted.await.value, 1.0);
+}
+
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Series {
     name: String,
