@@ -71,6 +71,7 @@ impl fmt::Debug for v2::HandshakeStart {
             .field("user", &self.user)
             .field("database", &self.database)
             .field("attribution", &self.attribution)
+            .field("after_refusal", &self.after_refusal)
             .finish_non_exhaustive()
     }
 }

@@ -94,8 +94,8 @@ impl Authorizer {
         let key = &record.key;
         let allow = || self.rereads.allow(key.clone(), Instant::now());
         let is_reread = match sign {
-            // Clients can make up salts: what comes too soon is no sign.
-            Sign::UnseenSalt => allow() && self.secrets.suspect(record, sign),
+            // Clients can make up salts and retries: what comes too soon is no sign.
+            Sign::UnseenSalt | Sign::Retried => allow() && self.secrets.suspect(record, sign),
             // A version is refused once: what comes too soon still counts against it.
             Sign::Refused => self.secrets.suspect(record, sign) && allow(),
         };

@@ -16,7 +16,7 @@ use super::{
     authorization::Authorizer,
     endpoints::{serve_grpc, serve_http},
     keys::KeyStore,
-    limits::{Gate, Limits, Rate},
+    limits::{Gate, Limits, OncePer, Rate},
     listener::Acceptor,
     metrics::Metrics,
     readiness::Readiness,
@@ -290,6 +290,7 @@ impl AuthenticatorBuilder {
             V1Service(Arc::new(V1 {
                 shared: shared.clone(),
                 limits,
+                unsalted: OncePer::new(V1::LATELY),
                 proofs: self
                     .v1_replays
                     .unwrap_or_else(|| Arc::new(InMemory::new(sts_calls))),

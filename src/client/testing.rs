@@ -392,6 +392,7 @@ pub(super) fn target() -> Target {
         port: 5432,
         user: "app".to_owned(),
         database: "shop".to_owned(),
+        after_refusal: false,
     }
 }
 

@@ -163,6 +163,7 @@ impl Walk<'_> {
                     port: server.port(),
                     user: user.to_owned(),
                     database: config.get_dbname().unwrap_or(user).to_owned(),
+                    after_refusal: false,
                 };
                 let auth = self.auth;
                 let ask = async {

@@ -3,14 +3,18 @@
 mod house;
 mod replica;
 
-use approzium_peers::skip;
+use approzium_peers::{Method, skip};
 
 use house::{GRPC, House, TCP};
+use replica::PATIENCE;
 
 /// The house, or the test is left.
 macro_rules! house {
     ($envoy:expr) => {
-        match House::start($envoy).await {
+        house!(= House::start($envoy))
+    };
+    (= $house:expr) => {
+        match $house.await {
             Ok(house) => house,
             Err(error) => return skip(&error),
         }
@@ -70,6 +74,48 @@ async fn drained(house: &mut House) {
     let errors = load.end().await;
     assert!(errors.is_empty(), "{errors:?}");
     house.proved_once_for_all_replicas();
+}
+
+/// Whom one replica's answer did not let in tries again at the other one, which has heard of nothing:
+/// by MD5 nothing in the database's challenge tells it.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_stale_answer_is_given_twice_by_two_replicas() {
+    let house = house!(= House::rotating(GRPC, Method::Md5));
+    let application = house.known_to_both().await;
+    house.rotate("canary-second").await;
+    // Envoy gives each replica its turn: that of the retry is the other one's.
+    house.connect(&application).await;
+    approzium_peers::eventually("one refusal", PATIENCE, async || {
+        (house.refused().await > 0.0).then_some(())
+    })
+    .await;
+    house.connect(&application).await;
+    house.connect(&application).await;
+    assert!(house.refused().await < 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_changed_under_load_by_md5() {
+    let house = house!(= House::rotating(GRPC, Method::Md5));
+    rotated(&house).await;
+}
+
+/// Another salt tells of it only where one was seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_changed_under_load_by_scram() {
+    let house = house!(= House::rotating(GRPC, Method::ScramSha256));
+    rotated(&house).await;
+}
+
+/// The one retry is the client's own, so that its application sees nothing.
+async fn rotated(house: &House) {
+    let load = house.load().await;
+    load.more().await;
+    house.rotate("canary-second").await;
+    load.more().await;
+    let errors = load.end().await;
+    assert!(errors.is_empty(), "{errors:?}");
+    house.refused_once_at_most().await;
 }
 
 /// By the steps that the manual names, at one replica after the other.

@@ -4,6 +4,7 @@ mod answers;
 pub(crate) mod client;
 mod databases;
 mod holders;
+mod login;
 pub(crate) mod presigned;
 mod process;
 mod proofs;

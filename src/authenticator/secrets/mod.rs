@@ -66,6 +66,9 @@ pub(crate) enum Sign {
     UnseenSalt,
     /// The database refused the password.
     Refused,
+    /// A login that is tried again, or looks so. What was refused another replica may have answered:
+    /// this version need not be the one.
+    Retried,
 }
 
 /// A source of records.

@@ -96,7 +96,10 @@ impl HandshakeCall {
         // which is open is small.
         let key = target.key();
         let authorized = shared.authorized(&mut self.span, &session.identity, &key);
-        let record = Box::pin(authorized).await?;
+        let mut record = Box::pin(authorized).await?;
+        if start.after_refusal {
+            record = Box::pin(self.anew(&session, record)).await?;
+        }
         let mut nonce = [0; NONCE_LENGTH];
         getrandom::fill(&mut nonce).map_err(|error| Refusal::internal(&error.to_string()))?;
         self.reply(Answer::Accepted(HandshakeAccepted {
@@ -118,6 +121,17 @@ impl HandshakeCall {
             }
             Request::Outcome(_) => Err(Refusal::cancelled()),
             _ => Err(unexpected("a challenge")),
+        }
+    }
+
+    /// The client was refused what another replica may have answered, to which it then said so: this
+    /// one has heard of nothing yet.
+    async fn anew(&self, session: &Session, record: Arc<Record>) -> Result<Arc<Record>, Refusal> {
+        let authorizer = &self.shared.authorizer;
+        let reread = authorizer.reread(&session.identity, &record, Sign::Retried);
+        match reread.await {
+            Some(reread) => Ok(reread?),
+            None => Ok(record),
         }
     }
 

@@ -18,6 +18,8 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     pub(crate) user: String,
     pub(crate) database: String,
+    /// The database has just refused the answer for a connection of the same.
+    pub(crate) after_refusal: bool,
 }
 
 /// What the database offered when it asked for SASL.
@@ -97,6 +99,7 @@ pub(super) fn start(client: &AuthClient, session: &Session, target: &Target) -> 
         user: target.user.clone(),
         database: target.database.clone(),
         attribution,
+        after_refusal: target.after_refusal,
     }
 }
 

@@ -44,32 +44,34 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// A wrong password may be yesterday's: the Authenticator reads the secret anew once it has
-    /// heard of the failure, so that a second connection can succeed. A third cannot.
+    /// heard of the failure, so that a second connection can succeed. A third cannot. The second may
+    /// be another replica's, which is told.
     ///
     /// An Authenticator that was lost before it had answered the database's challenge has replicas,
     /// or comes back. The database has had no proof then, and its challenge was for the nonce of the
     /// one that is lost: another one begins with a connection of its own.
     pub(super) async fn once_or_twice(&self, deadline: Instant) -> Result<(Client, Connection)> {
-        match self.once(deadline).await {
-            Err(error)
-                if error.sqlstate() == Some(INVALID_PASSWORD)
-                    || *error.kind() == Kind::Interrupted =>
-            {
-                ::tracing::debug!(%error, "connecting once more");
-                self.once(deadline).await
-            }
-            result => result,
+        let error = match self.once(deadline, false).await {
+            Err(error) => error,
+            connected => return connected,
+        };
+        let refused = error.sqlstate() == Some(INVALID_PASSWORD);
+        if !refused && *error.kind() != Kind::Interrupted {
+            return Err(error);
         }
+        ::tracing::debug!(%error, "connecting once more");
+        self.once(deadline, refused).await
     }
 
-    async fn once(&self, deadline: Instant) -> Result<(Client, Connection)> {
+    async fn once(&self, deadline: Instant, after_refusal: bool) -> Result<(Client, Connection)> {
         let tracing = Tracing::dial(self.span.clone());
         let mut delegate = Delegate::new(
             self.hosts.auth.clone(),
             self.endpoint.host.clone(),
             self.endpoint.port,
             deadline,
-        );
+        )
+        .after_refusal(after_refusal);
         let config = self.hosts.config;
         let report = delegate.report();
         // A server that may ask for nothing is waited for: the Authenticator is asked only if need

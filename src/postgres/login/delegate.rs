@@ -26,6 +26,7 @@ pub(in crate::postgres) struct Delegate {
     host: String,
     port: u16,
     deadline: Instant,
+    after_refusal: bool,
     /// Opened before the database asked.
     ahead: Option<(Target, AbortOnDropHandle<Result<Opened>>)>,
     report: Arc<OnceLock<Report>>,
@@ -53,9 +54,16 @@ impl Delegate {
             host,
             port,
             deadline,
+            after_refusal: false,
             ahead: None,
             report: Arc::default(),
         }
+    }
+
+    /// The database has just refused the answer for such a connection: the Authenticator is told.
+    pub(in crate::postgres) fn after_refusal(mut self, refused: bool) -> Self {
+        self.after_refusal = refused;
+        self
     }
 
     /// Opens the handshake now, so that it is there when the database asks.
@@ -72,6 +80,7 @@ impl Delegate {
             port: self.port,
             user: user.to_owned(),
             database: database.to_owned(),
+            after_refusal: self.after_refusal,
         };
         let (auth, deadline) = (self.auth.clone(), self.deadline);
         let (span, wanted) = (span.clone(), target.clone());
@@ -119,6 +128,7 @@ impl Delegate {
             port: self.port,
             user: user.to_owned(),
             database: startup.parameter("database").unwrap_or(user).to_owned(),
+            after_refusal: self.after_refusal,
         };
         let ahead = self.ahead.take();
         let opening = async {

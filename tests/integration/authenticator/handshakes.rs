@@ -154,6 +154,35 @@ async fn a_refused_password_reads_the_record_again_but_not_often() {
     assert!(rereads()[0]["span"]["request_id"].is_string());
 }
 
+/// It may be another replica that gave what was refused. Whoever is on no record has no say in it.
+#[tokio::test]
+async fn a_login_that_is_tried_again_reads_the_record_again_but_not_often() {
+    let dev = Dev::start(&record("app", "")).await;
+    let client = Client::connect(&dev).await;
+    let again = async |who: &str| {
+        let start = v2::HandshakeStart {
+            after_refusal: true,
+            ..start(&client.token(&dev, who).await, "app")
+        };
+        client.start(start).await
+    };
+    let rereads = || {
+        dev.process
+            .lines(|line| line["message"] == "reading a record again")
+            .len()
+    };
+    let denied = again("intruder").await.refusal().await;
+    dev.audit(&request_id(&denied), "denied").await;
+    assert_eq!(rereads(), 0);
+    for _ in 0..3 {
+        let mut handshake = again("checkout").await;
+        let accepted = handshake.acceptance().await;
+        handshake.scram(both(&[]), SALT, 4096).await.unwrap();
+        dev.audit(&accepted.request_id, "allowed").await;
+        assert_eq!(rereads(), 1);
+    }
+}
+
 #[tokio::test]
 async fn names_with_control_characters_are_refused_at_the_edge() {
     let dev = Dev::start(&record("app", "")).await;

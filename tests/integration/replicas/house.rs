@@ -2,17 +2,18 @@
 
 use std::path::Path;
 
-use approzium::{AuthClient, TlsConfig};
+use approzium::{AuthClient, TlsConfig, postgres};
 use approzium_peers::{
-    Authority, Envoy, Method, Moto, Postgres, Result, Rule, eventually, free_port,
+    Authority, Envoy, Method, Moto, OpenBao, Postgres, Result, Rule, eventually, free_port,
     moto::{ACCOUNT, Credentials},
 };
 use aws_credential_types::provider::SharedCredentialsProvider;
+use serde_json::json;
 
-use super::replica::{PATIENCE, Replica};
+use super::replica::{MANAGER, PATIENCE, Replica};
 use crate::{
     authenticator::process::{PASSWORD, write_private},
-    load::Load,
+    load::{Load, TASKS},
 };
 
 pub(super) const TCP: &str = include_str!("../../../deploy/envoy/tcp.yaml");
@@ -30,18 +31,32 @@ pub(super) struct House {
     identity: Credentials,
     authority: Authority,
     database: Postgres,
+    manager: Option<OpenBao>,
+    method: Method,
     _folder: tempfile::TempDir,
 }
 
 impl House {
+    /// With the record in a file, whose changes take effect at once.
     pub(super) async fn start(envoy: &str) -> Result<Self> {
+        Self::with(envoy, None, Method::ScramSha256).await
+    }
+
+    /// With the record in OpenBao, of which each replica keeps what it read for a minute.
+    pub(super) async fn rotating(envoy: &str, method: Method) -> Result<Self> {
+        let manager = OpenBao::start().await?;
+        manager.mount_kv("approzium", 1).await?;
+        Self::with(envoy, Some(manager), method).await
+    }
+
+    async fn with(envoy: &str, manager: Option<OpenBao>, method: Method) -> Result<Self> {
         let sts = Moto::start().await?;
         let identity = sts.assumed_role(ACCOUNT, "/", "checkout", "pod").await?;
         let database = Postgres::builder()
-            .rule(Rule::host_ssl("app", Method::ScramSha256))
+            .rule(Rule::host_ssl("app", method))
             .start()
             .await?;
-        database.role("app", PASSWORD, Method::ScramSha256).await?;
+        database.role("app", PASSWORD, method).await?;
 
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::default();
@@ -61,6 +76,10 @@ impl House {
         ] {
             write_private(&folder.path().join(name), text);
         }
+        if let Some(manager) = &manager {
+            write_private(&folder.path().join(MANAGER), &manager.url());
+            file(manager, &database, PASSWORD).await?;
+        }
         let (first, second) = tokio::join!(
             Replica::start(folder.path(), 0, sts.address()),
             Replica::start(folder.path(), 1, sts.address())
@@ -74,22 +93,39 @@ impl House {
             identity,
             authority,
             database,
+            manager,
+            method,
             _folder: folder,
         };
         house.both_are_healthy().await;
         Ok(house)
     }
 
+    /// Another password, in the secrets manager and then in the database.
+    pub(super) async fn rotate(&self, password: &str) {
+        let manager = self.manager.as_ref().unwrap();
+        file(manager, &self.database, password).await.unwrap();
+        let changed = self.database.role("app", password, self.method);
+        changed.await.unwrap();
+    }
+
+    /// Logins that the database refused.
+    pub(super) async fn refused(&self) -> f64 {
+        let [first, second] = &self.replicas;
+        first.refused().await + second.refused().await
+    }
+
+    /// Of the logins that are tried at the same time, each was refused by the database once at most.
+    pub(super) async fn refused_once_at_most(&self) {
+        let refused = self.refused().await;
+        let tasks = u8::try_from(APPLICATIONS * TASKS).unwrap();
+        assert!(refused <= f64::from(tasks), "{refused} stale answers");
+    }
+
     /// Logins by all applications, once both replicas have a part in them.
     pub(super) async fn load(&self) -> Load {
         let applications: Vec<_> = (0..APPLICATIONS).map(|_| self.application()).collect();
-        let string = format!(
-            "host={} port={} user=app dbname=postgres sslrootcert={}",
-            self.database.host(),
-            self.database.port(),
-            self.database.ca_path().display()
-        );
-        let load = Load::start(&applications, &string);
+        let load = Load::start(&applications, &self.string());
         for replica in &self.replicas {
             eventually("logins at each replica", PATIENCE, async || {
                 (replica.logins().await > 0.0).then_some(())
@@ -97,6 +133,34 @@ impl House {
             .await;
         }
         load
+    }
+
+    /// An application that has logged in at each replica.
+    pub(super) async fn known_to_both(&self) -> AuthClient {
+        let application = self.application();
+        for replica in &self.replicas {
+            eventually("a login at each replica", PATIENCE, async || {
+                self.connect(&application).await;
+                (replica.logins().await > 0.0).then_some(())
+            })
+            .await;
+        }
+        application
+    }
+
+    /// What the client itself tries again is not heard of.
+    pub(super) async fn connect(&self, application: &AuthClient) {
+        let client = postgres::connect_with(&self.string(), application).await;
+        client.unwrap().simple_query("SELECT 1").await.unwrap();
+    }
+
+    fn string(&self) -> String {
+        format!(
+            "host={} port={} user=app dbname=postgres sslrootcert={}",
+            self.database.host(),
+            self.database.port(),
+            self.database.ca_path().display()
+        )
     }
 
     fn application(&self) -> AuthClient {
@@ -140,6 +204,15 @@ impl House {
     pub(super) fn proved_again(&self) {
         assert_eq!(self.sts.identity_requests(), 2 * APPLICATIONS);
     }
+}
+
+/// The record, in the secrets manager.
+async fn file(manager: &OpenBao, database: &Postgres, password: &str) -> Result<()> {
+    let role = format!("arn:aws:iam::{ACCOUNT}:role/checkout");
+    let methods = ["md5", "scram-sha-256-plus", "scram-sha-256"];
+    let record = json!({"password": password, "iam_arns": [role], "methods": methods});
+    let path = format!("approzium/{}:{}", database.host(), database.port());
+    manager.post(&path, &json!({"app": record})).await.map(drop)
 }
 
 /// What is said of other machines, said of this one.

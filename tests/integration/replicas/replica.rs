@@ -11,10 +11,13 @@ use std::{
 };
 
 use approzium::{
-    authenticator::{Authenticator, LocalSecrets, ServerTls, SessionKeys},
+    authenticator::{
+        Authenticator, Limits, LocalSecrets, SecretsManager, ServerTls, SessionKeys, VaultLogin,
+        VaultSecrets,
+    },
     identity::aws::StsVerifier,
 };
-use approzium_peers::{Process, Stop, eventually, free_port};
+use approzium_peers::{OpenBao, Process, Stop, eventually, free_port};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,6 +25,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::authenticator::process::{https, write_private};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The file that says where the records are, if not beside it.
+pub(super) const MANAGER: &str = "openbao";
 
 /// The variables that tell the process of a replica what it is.
 const FOLDER: &str = "APPROZIUM_REPLICA_FOLDER";
@@ -96,10 +102,20 @@ impl Replica {
         .await;
     }
 
-    /// Logins that ended well, and were proved to.
+    /// Logins that ended well.
     pub(super) async fn logins(&self) -> f64 {
-        self.metric("approzium_decisions_total{decision=\"outcome\",reason=\"login_verified\"}")
-            .await
+        // By SCRAM that is proved.
+        self.outcomes("login_verified").await + self.outcomes("login_reported").await
+    }
+
+    /// Logins that the database refused.
+    pub(super) async fn refused(&self) -> f64 {
+        self.outcomes("login_refused").await
+    }
+
+    async fn outcomes(&self, reason: &str) -> f64 {
+        let series = "approzium_decisions_total{decision=\"outcome\",reason=";
+        self.metric(&format!("{series}\"{reason}\"}}")).await
     }
 
     async fn metric(&self, series: &str) -> f64 {
@@ -155,16 +171,32 @@ async fn serves_until_asked_to_stop() {
     let verifier = StsVerifier::builder()
         .dial(sts)
         .add_root_certificate(authority);
+    let mut limits = Limits::default();
+    limits.md5_per_second_per_principal = 10_000;
     let running = Authenticator::builder()
         .grpc_address(grpc)
         .http_address(http)
         .tls(ServerTls::open(&folder.join("tls.crt"), &folder.join("tls.key")).unwrap())
         .verifier(verifier.build().unwrap())
-        .secrets(LocalSecrets::open(folder.join("secrets.yaml")).unwrap())
+        .secrets(secrets(&folder))
+        .limits(limits)
         .session_keys(SessionKeys::open(&keys(&folder, number)).unwrap())
         .start()
         .await
         .unwrap();
     asked.recv().await;
     assert!(running.shutdown().await, "logins were under way to the end");
+}
+
+/// In the folder it says that they are in OpenBao, by its address, or there they are.
+fn secrets(folder: &Path) -> SecretsManager {
+    let Ok(url) = std::fs::read_to_string(folder.join(MANAGER)) else {
+        return LocalSecrets::open(folder.join("secrets.yaml"))
+            .unwrap()
+            .into();
+    };
+    let vault = VaultSecrets::builder(url).login(VaultLogin::token(OpenBao::ROOT));
+    // As long as can be: only signs make it read them again.
+    let vault = vault.ttl(Duration::from_secs(60));
+    vault.build().unwrap().into()
 }

@@ -1,135 +1,121 @@
-//! Logins at real databases by a client that speaks the original's way: it makes the nonce and the
-//! first message itself, and compares the server's signature with the one that it was told.
+//! Logins at real databases, also while their passwords are changed.
 
-use approzium::wire::postgres::{
-    Authentication, BackendMessage, password_message, sasl_initial_response, sasl_response,
+use std::time::Duration;
+
+use approzium::{
+    authenticator::{SecretsManager, VaultLogin, VaultSecrets},
+    identity::aws::PresignedLimits,
 };
-use approzium_peers::{Method, Postgres, Rule, peer};
-use bytes::BytesMut;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use approzium_peers::{Method, OpenBao, Postgres, Result, Rule, peer};
+use serde_json::json;
 
 use super::{
     answers::v1,
-    client::{Client, PasswordRequest, Pgsha256HashRequest, who},
+    client::{Client, PasswordRequest, who},
+    login::log_in,
     presigned::Presigned,
 };
-use crate::{authenticator::process::PASSWORD, rejections::dev_sts};
+use crate::{
+    authenticator::process::PASSWORD,
+    rejections::{House, dev_sts},
+};
 
 const CHECKOUT: &str = "arn:aws:sts::000000000000:assumed-role/checkout/dev";
-const NONCE: &str = "fyko+d2lbbFgONRv9qkxdawL";
+const SECOND: &str = "canary-second";
 
-/// One login under way.
-struct Login {
-    stream: TcpStream,
-    received: BytesMut,
-}
+/// A user of each method, and the name that its record says of the one server.
+const USERS: [(&str, Method, &str, &str); 2] = [
+    ("app", Method::ScramSha256, "scram-sha-256", "127.0.0.1"),
+    ("old", Method::Md5, "md5", "localhost"),
+];
 
-impl Login {
-    async fn begin(server: &Postgres, user: &str) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", server.port())).await;
-        let mut parameters = 196_608_i32.to_be_bytes().to_vec();
-        parameters.extend(format!("user\0{user}\0database\0postgres\0\0").bytes());
-        let mut login = Login {
-            stream: stream.unwrap(),
-            received: BytesMut::new(),
-        };
-        let length = i32::try_from(parameters.len() + 4).unwrap();
-        login.send(&length.to_be_bytes()).await;
-        login.send(&parameters).await;
-        login
+async fn server() -> Result<Postgres> {
+    let mut server = Postgres::builder().version(15);
+    for (user, method, ..) in USERS {
+        server = server.rule(Rule::host(user, method));
     }
-
-    async fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).await.unwrap();
-    }
-
-    async fn asked(&mut self) -> Authentication {
-        loop {
-            match BackendMessage::read(&mut self.received, 8_192).unwrap() {
-                Some(BackendMessage::Authentication(asked)) => return asked,
-                Some(other) => panic!("{other:?}"),
-                None => {
-                    let read = self.stream.read_buf(&mut self.received).await.unwrap();
-                    assert_ne!(read, 0, "the server hung up");
-                }
-            }
-        }
-    }
-}
-
-async fn server() -> approzium_peers::Result<Postgres> {
-    let server = Postgres::builder()
-        .version(15)
-        .rule(Rule::host("app", Method::ScramSha256))
-        .rule(Rule::host("old", Method::Md5))
-        .start()
-        .await?;
-    server.role("app", PASSWORD, Method::ScramSha256).await?;
-    server.role("old", PASSWORD, Method::Md5).await?;
+    let server = server.start().await?;
+    set(&server, PASSWORD).await?;
     Ok(server)
+}
+
+/// The password of both, in the database.
+async fn set(server: &Postgres, password: &str) -> Result<()> {
+    for (user, method, ..) in USERS {
+        server.role(user, password, method).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
 async fn postgresql_accepts_what_is_answered() {
     let server = peer!(server());
     let sts = dev_sts().await;
-    let record = |user: &str, methods: &str| {
+    let records = USERS.map(|(user, _, method, host)| {
         format!(
-            "- {{dbhost: 127.0.0.1, dbport: {}, dbuser: {user}, password: {PASSWORD}, \
-             iam_arn: 'arn:aws:iam::000000000000:role/checkout', methods: [{methods}]}}\n",
+            "- {{dbhost: {host}, dbport: {}, dbuser: {user}, password: {PASSWORD}, \
+             iam_arn: 'arn:aws:iam::000000000000:role/checkout', methods: [{method}]}}\n",
             server.port()
         )
-    };
-    let records = record("app", "scram-sha-256") + &record("old", "md5");
-    let house = v1(&sts, &records).await;
+    });
+    let house = v1(&sts, &records.concat()).await;
     let client = Client::of(&house).await;
     let url = Presigned::for_stand_in(&sts).url(&sts.identity("checkout").unwrap().credentials());
-    let asking = |user: &str| PasswordRequest {
-        dbhost: "127.0.0.1".into(),
+    for (user, _, _, host) in USERS {
+        let who = at(host, &server, &who(&url, CHECKOUT, user));
+        log_in(&server, &client, &who).await.unwrap();
+    }
+}
+
+/// v1 says nothing of how a login ended. What is kept of a record would be good for a minute.
+#[tokio::test]
+async fn a_password_that_was_changed_is_refused_once_at_most() {
+    let server = peer!(server());
+    let bao = peer!(OpenBao::start());
+    bao.mount_kv("approzium", 1).await.unwrap();
+    let file = async |password: &str| {
+        for (user, _, method, host) in USERS {
+            let role = "arn:aws:iam::000000000000:role/checkout";
+            let record = json!({"password": password, "iam_arns": [role], "methods": [method]});
+            let path = format!("approzium/{host}:{}", server.port());
+            bao.post(&path, &json!({user: record})).await.unwrap();
+        }
+    };
+    file(PASSWORD).await;
+    let sts = dev_sts().await;
+    let vault = VaultSecrets::builder(bao.url()).login(VaultLogin::token(OpenBao::ROOT));
+    let vault = vault.ttl(Duration::from_secs(60)).build().unwrap();
+    let house = House::start_with(sts.verifier(), "[]", |builder, _| {
+        let builder = builder.v1_api(PresignedLimits::default());
+        builder.secrets(SecretsManager::from(vault))
+    })
+    .await;
+    let client = Client::of(&house).await;
+    let url = Presigned::for_stand_in(&sts).url(&sts.identity("checkout").unwrap().credentials());
+    let log_in = async |number: usize| {
+        let (user, _, _, host) = USERS[number];
+        let who = at(host, &server, &who(&url, CHECKOUT, user));
+        log_in(&server, &client, &who).await
+    };
+    for number in [0, 1] {
+        log_in(number).await.unwrap();
+    }
+    file(SECOND).await;
+    set(&server, SECOND).await.unwrap();
+    // Another salt tells of it; MD5 has none of the password's.
+    log_in(0).await.unwrap();
+    let first = log_in(1).await;
+    assert!(
+        first.is_ok() || first == Err("28P01".to_owned()),
+        "{first:?}"
+    );
+    log_in(1).await.unwrap();
+}
+
+fn at(host: &str, server: &Postgres, who: &PasswordRequest) -> PasswordRequest {
+    PasswordRequest {
+        dbhost: host.into(),
         dbport: server.port().to_string(),
-        ..who(&url, CHECKOUT, user)
-    };
-
-    let mut login = Login::begin(&server, "old").await;
-    let Authentication::Md5Password { salt } = login.asked().await else {
-        panic!("no MD5");
-    };
-    let hash = client.md5(&asking("old"), &salt).await.unwrap();
-    let response = password_message(&format!("md5{hash}")).unwrap();
-    login.send(&response).await;
-    assert!(matches!(login.asked().await, Authentication::Ok));
-
-    let mut login = Login::begin(&server, "app").await;
-    assert!(matches!(login.asked().await, Authentication::Sasl { .. }));
-    let bare = format!("n=app,r={NONCE}");
-    let first = sasl_initial_response("SCRAM-SHA-256", format!("n,,{bare}").as_bytes());
-    login.send(&first.unwrap()).await;
-    let Authentication::SaslContinue(server_first) = login.asked().await else {
-        panic!("no challenge");
-    };
-    let server_first = String::from_utf8(server_first.to_vec()).unwrap();
-    let part = |name: &str| {
-        let mut parts = server_first.split(',');
-        parts.find_map(|part| part.strip_prefix(name)).unwrap()
-    };
-    let last = format!("c=biws,r={}", part("r="));
-    let answer = client
-        .scram(Pgsha256HashRequest {
-            pwd_request: Some(asking("app")),
-            salt: part("s=").into(),
-            iterations: part("i=").parse().unwrap(),
-            authentication_msg: format!("{bare},{server_first},{last}"),
-        })
-        .await
-        .unwrap();
-    let response = sasl_response(format!("{last},p={}", answer.cproof).as_bytes());
-    login.send(&response.unwrap()).await;
-    let Authentication::SaslFinal(server_final) = login.asked().await else {
-        panic!("no signature");
-    };
-    assert_eq!(server_final, format!("v={}", answer.sproof));
-    assert!(matches!(login.asked().await, Authentication::Ok));
+        ..who.clone()
+    }
 }

@@ -30,7 +30,8 @@ struct Signed {
 struct Suspect {
     record: Arc<Record>,
     refused: Option<u64>,
-    salt: Option<u64>,
+    /// Of the kinds that a client can make up as it likes.
+    hinted: Option<u64>,
 }
 
 /// Whether an answer may be given to somebody who wants one of its records.
@@ -56,15 +57,15 @@ impl Signs {
             suspects.push(Suspect {
                 record: record.clone(),
                 refused: None,
-                salt: None,
+                hinted: None,
             });
         }
         let Some(suspect) = suspects.get_mut(at) else {
             return false;
         };
         match sign {
-            Sign::UnseenSalt => {
-                suspect.salt = Some(begun);
+            Sign::UnseenSalt | Sign::Retried => {
+                suspect.hinted = Some(begun);
                 true
             }
             // What its answer said of this version holds: whoever it is told again asks no more.
@@ -98,10 +99,10 @@ impl Signs {
     pub(super) fn settle(&self, answer: &Answer, reread: Option<&RecordKey>) {
         let mut all = locked(&self.0);
         if answer.records.is_err() {
-            // A salt is any client's word: that the manager does not answer is no reason to keep
-            // all others out.
+            // A salt or a retry is any client's word: that the manager does not answer is no reason to
+            // keep all others out.
             for suspect in all.values_mut().flat_map(|signed| &mut signed.suspects) {
-                suspect.salt = None;
+                suspect.hinted = None;
             }
         } else if let Some(key) = reread {
             all.entry(key.clone()).or_default().reread = Some(answer.asked);
@@ -109,7 +110,7 @@ impl Signs {
         all.retain(|_, signed| {
             signed.suspects.retain_mut(|suspect| {
                 if answer.records.is_ok() {
-                    suspect.salt = suspect.salt.filter(|since| *since >= answer.question);
+                    suspect.hinted = suspect.hinted.filter(|since| *since >= answer.question);
                     let is_gone = !answer.has(&suspect.record);
                     suspect.refused = suspect
                         .refused
@@ -130,7 +131,7 @@ impl Signed {
 
 impl Suspect {
     fn since(&self) -> Option<u64> {
-        self.refused.max(self.salt)
+        self.refused.max(self.hinted)
     }
 }
 

@@ -275,13 +275,15 @@ async fn a_version_that_is_refused_soon_after_another_is_given_to_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_salt_keeps_nobody_out_while_the_manager_does_not_answer() {
-    let manager = Scripted::saying("one");
-    let cached = manager.cached();
-    assert_eq!(usual(&cached).await, is("one"));
-    manager.says(Err(Trouble::Unreachable));
-    assert!(cached.suspect(&version("one"), Sign::UnseenSalt));
-    assert_eq!(reread(&cached).await, Err(Trouble::Unreachable));
-    assert_eq!(usual(&cached).await, is("one"));
+    for sign in [Sign::UnseenSalt, Sign::Retried] {
+        let manager = Scripted::saying("one");
+        let cached = manager.cached();
+        assert_eq!(usual(&cached).await, is("one"));
+        manager.says(Err(Trouble::Unreachable));
+        assert!(cached.suspect(&version("one"), sign));
+        assert_eq!(reread(&cached).await, Err(Trouble::Unreachable));
+        assert_eq!(usual(&cached).await, is("one"), "{sign:?}");
+    }
 }
 
 /// The question was asked before the sign: its answer is as old as what was refused.

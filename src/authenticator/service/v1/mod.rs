@@ -11,7 +11,10 @@ mod challenge;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ::tracing::Instrument as _;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -24,11 +27,12 @@ use super::{REQUEST_ID, Shared, begin, refusal::Refusal};
 use crate::{
     authenticator::{
         audit::{Audit, Decision, Reason},
-        limits::neighbourhood,
+        authorization::Refused,
+        limits::{OncePer, neighbourhood},
         listener::Peer,
         metrics::{Ending, Phase},
         replay::{ReplayStore, holder},
-        secrets::{Method, Record},
+        secrets::{Method, Record, RecordKey, Sign},
     },
     identity::{
         Principal, Rejection, VerifiedIdentity,
@@ -47,6 +51,13 @@ pub(crate) struct V1 {
     pub(crate) shared: Arc<Shared>,
     pub(crate) limits: PresignedLimits,
     pub(crate) proofs: Arc<dyn ReplayStore>,
+    /// Of which records a password was answered with lately that no salt belongs to.
+    pub(crate) unsalted: OncePer<RecordKey>,
+}
+
+impl V1 {
+    /// While a record that was read may be given: at the most.
+    pub(crate) const LATELY: Duration = Duration::from_secs(60);
 }
 
 /// The service.
@@ -199,7 +210,10 @@ impl Call {
         let identity = self.identify(&caller).await?;
         shared.is_seldom_for(&identity.principal)?;
         let key = caller.target.key();
-        let record = shared.authorized(&mut self.span, &identity, &key).await?;
+        let mut record = shared.authorized(&mut self.span, &identity, &key).await?;
+        if !matches!(challenge, Challenge::Scram(_)) {
+            record = self.perhaps_anew(&identity, record).await?;
+        }
         let principal = &identity.principal;
         match challenge {
             Challenge::Md5(salt) => {
@@ -262,6 +276,24 @@ impl Call {
         }
         self.peer.is_known();
         Ok(identity)
+    }
+
+    /// v1 has no word for a refused password, and by these methods the database's challenge shows
+    /// nothing of a new one: a login that follows another may be its retry.
+    async fn perhaps_anew(
+        &self,
+        identity: &VerifiedIdentity,
+        record: Arc<Record>,
+    ) -> Result<Arc<Record>, Refusal> {
+        if self.v1.unsalted.allow(record.key.clone(), Instant::now()) {
+            return Ok(record);
+        }
+        let authorizer = &self.v1.shared.authorizer;
+        match authorizer.reread(identity, &record, Sign::Retried).await {
+            // It need not be a retry: what is kept is good for its time.
+            None | Some(Err(Refused::Unavailable(_))) => Ok(record),
+            Some(reread) => Ok(reread?),
+        }
     }
 
     /// The client has begun the exchange without channel binding, so a record that demands it is
