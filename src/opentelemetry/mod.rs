@@ -96,6 +96,7 @@ mod attributes;
 pub(crate) mod comment;
 mod connect;
 mod connection;
+mod failure;
 pub(crate) mod identity;
 pub(crate) mod instrumentation;
 pub mod metrics;
@@ -119,11 +120,12 @@ use ::opentelemetry::Context;
 
 pub(crate) use connect::{ConnectSpan, Phase, PhaseSpan};
 pub(crate) use connection::{ConnectionInfo, Identity, Server};
+pub(crate) use failure::Failure;
 pub use instrumentation::{Instrumentation, QueryText, instrument, instrument_with, uninstrument};
 #[cfg(feature = "resource")]
 #[cfg_attr(docsrs, doc(cfg(feature = "resource")))]
 pub use processor::{Around, AttributionProcessor, span_processor};
-pub(crate) use query::{Failure, QuerySpan};
+pub(crate) use query::{Due, QuerySpan};
 pub(crate) use service::service_name;
 
 /// The context whose span becomes the parent of an operation that begins now.

@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     mem,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -16,6 +16,7 @@ use ::opentelemetry::{
 use super::{
     attributes as key, comment,
     connection::ConnectionInfo,
+    failure::Failure,
     instrumentation::{DEFAULTS, Instrumentation},
     metrics::Instruments,
     orphans, parent,
@@ -27,7 +28,22 @@ use crate::tracing::query::{Finished, emit, wants_events};
 ///
 /// Dropped before its end, the query was cancelled.
 #[derive(Debug)]
-pub(crate) struct QuerySpan(Option<Running>);
+pub(crate) struct QuerySpan(State);
+
+#[derive(Debug)]
+enum State {
+    /// Nobody wants to know, or it has ended.
+    Silent,
+    Own(Running),
+    Lent(Lent),
+}
+
+/// Where a query waits for its answer, while somebody else may make its span. None: it was answered.
+type Lent = Arc<Mutex<Option<Running>>>;
+
+/// A span to be made for somebody who waits.
+#[derive(Debug)]
+pub(crate) struct Due(Lent);
 
 #[derive(Debug)]
 struct Running {
@@ -61,19 +77,8 @@ struct Instrumented {
     labels: Vec<KeyValue>,
 }
 
-/// How a query failed, as a driver tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    /// `error.type`: the SQLSTATE, or one word of a closed list.
-    pub(crate) error_type: Cow<'static, str>,
-    /// The SQLSTATE, if the database itself said no.
-    pub(crate) status_code: Option<String>,
-    /// For people; holds no value of the query.
-    pub(crate) description: Cow<'static, str>,
-}
-
 impl QuerySpan {
-    /// Begins a query, whose span is then due: [`begin`](Self::begin) makes it.
+    /// Begins a query, whose span is then due: whom it is [lent](Self::lend) to makes it, or its end.
     ///
     /// To be called where the query's future is first polled: the caller's span of that moment is
     /// the parent. `describe` is called only if somebody wants to know.
@@ -84,24 +89,41 @@ impl QuerySpan {
     ) -> Self {
         let instrumentation = connection.settings();
         if instrumentation.is_none() && !wants_events() {
-            return QuerySpan(None);
+            return QuerySpan(State::Silent);
         }
         let mut running = Running::new(Arc::clone(connection), describe().into());
         if let Some(by) = instrumentation {
             let parent = parent();
             running.report = Report::Due { by, parent };
         }
-        QuerySpan(Some(running))
+        QuerySpan(State::Own(running))
     }
 
-    /// Makes the span that is due, as of when the query began, with everything that is known of it
-    /// already there for samplers. At the latest its end does.
+    /// Lends the query out, so that somebody else makes the span that is due, as of when the query
+    /// began, with everything that is known of it already there for samplers. At the latest its end
+    /// does. None: there is none due.
     ///
     /// To be called once the query is on its way: what a span costs is then spent while the database
-    /// is at work.
-    pub(crate) fn begin(&mut self) {
-        if let Some(running) = &mut self.0 {
-            running.begin();
+    /// is at work. Nothing is said of it until it is [reclaimed](Self::reclaim).
+    pub(crate) fn lend(&mut self) -> Option<Due> {
+        match mem::replace(&mut self.0, State::Silent) {
+            State::Own(running) if matches!(running.report, Report::Due { .. }) => {
+                let lent = Arc::new(Mutex::new(Some(running)));
+                self.0 = State::Lent(Arc::clone(&lent));
+                Some(Due(lent))
+            }
+            other => {
+                self.0 = other;
+                None
+            }
+        }
+    }
+
+    /// The query was answered: whoever has not made its span by now will not.
+    pub(crate) fn reclaim(&mut self) {
+        if let State::Lent(lent) = &self.0 {
+            let running = lock(lent).take();
+            self.0 = running.map_or(State::Silent, State::Own);
         }
     }
 
@@ -116,7 +138,7 @@ impl QuerySpan {
     ) -> Self {
         let instrumentation = connection.settings();
         if instrumentation.is_none() && !wants_events() {
-            return QuerySpan(None);
+            return QuerySpan(State::Silent);
         }
         let mut running = Running {
             began,
@@ -128,12 +150,12 @@ impl QuerySpan {
             }
             running.instrument(instrumentation, parent.as_ref());
         }
-        QuerySpan(Some(running))
+        QuerySpan(State::Own(running))
     }
 
     /// A text of the query as it is to be sent: with a comment, where that is wanted.
     pub(crate) fn commented<'a>(&mut self, text: &'a str) -> Cow<'a, str> {
-        let Some(running) = &mut self.0 else {
+        let State::Own(running) = &mut self.0 else {
             return Cow::Borrowed(text);
         };
         if !running.wants_comment() {
@@ -151,26 +173,26 @@ impl QuerySpan {
 
     /// Whether anything is reported of the query.
     pub(crate) fn is_recording(&self) -> bool {
-        self.0.is_some()
+        !matches!(self.0, State::Silent)
     }
 
     /// How many rows the query has returned, once that is certain.
     pub(crate) fn rows(&mut self, returned: u64) {
-        if let Some(running) = &mut self.0 {
+        if let State::Own(running) = &mut self.0 {
             running.returned_rows = Some(returned);
         }
     }
 
     /// The query succeeded.
     pub(crate) fn finish(mut self) {
-        if let Some(running) = self.0.take() {
+        if let Some(running) = self.ending() {
             running.end(None);
         }
     }
 
     /// The query failed.
     pub(crate) fn fail(mut self, failure: impl FnOnce() -> Failure) {
-        if let Some(running) = self.0.take() {
+        if let Some(running) = self.ending() {
             running.end(Some(failure()));
         }
     }
@@ -183,18 +205,40 @@ impl QuerySpan {
         }
     }
 
+    /// What is to be ended.
+    fn ending(&mut self) -> Option<Running> {
+        self.reclaim();
+        match mem::replace(&mut self.0, State::Silent) {
+            State::Own(running) => Some(running),
+            State::Silent | State::Lent(_) => None,
+        }
+    }
+
     /// Leaves nothing behind to end: for streams, which may be polled again.
     pub(crate) fn take(&mut self) -> Self {
-        QuerySpan(self.0.take())
+        QuerySpan(mem::replace(&mut self.0, State::Silent))
     }
 }
 
 impl Drop for QuerySpan {
     fn drop(&mut self) {
-        if let Some(running) = self.0.take() {
+        if let Some(running) = self.ending() {
             running.end(Some(Failure::cancelled()));
         }
     }
+}
+
+impl Due {
+    /// Makes the span, unless the query was answered meanwhile.
+    pub(crate) fn begin(self) {
+        if let Some(running) = &mut *lock(&self.0) {
+            running.begin();
+        }
+    }
+}
+
+fn lock(lent: &Lent) -> MutexGuard<'_, Option<Running>> {
+    lent.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Running {
@@ -316,37 +360,6 @@ impl Instrumented {
         match self.began.checked_add(took) {
             Some(ended) => span.end_with_timestamp(ended),
             None => span.end(),
-        }
-    }
-}
-
-impl Failure {
-    /// The connection is gone.
-    pub(crate) fn closed() -> Self {
-        Failure {
-            error_type: Cow::Borrowed("closed"),
-            status_code: None,
-            description: Cow::Borrowed("connection closed"),
-        }
-    }
-
-    /// A commit of a transaction that had failed.
-    pub(crate) fn rolled_back() -> Self {
-        Failure {
-            error_type: Cow::Borrowed("rolled_back"),
-            status_code: None,
-            description: Cow::Borrowed(
-                "rolled back: a statement of the transaction had failed before",
-            ),
-        }
-    }
-
-    /// The caller gave the query up.
-    fn cancelled() -> Self {
-        Failure {
-            error_type: Cow::Borrowed(key::CANCELLED),
-            status_code: None,
-            description: Cow::Borrowed(key::CANCELLED),
         }
     }
 }

@@ -252,19 +252,24 @@ impl Operation {
     }
 
     /// The driver's future, which sends the query when it is first polled. The span is made while
-    /// the answer is waited for.
+    /// the answer is waited for, by the connection once it has written the query.
     async fn awaited<F: Future>(&mut self, driver: F) -> F::Output {
         let mut driver = pin!(driver);
-        poll_fn(|cx| {
+        let answer = poll_fn(|cx| {
             let announced = self.announcement.as_ref().map(|_| Announced::begin());
             let polled = driver.as_mut().poll(cx);
             drop(announced);
-            if polled.is_pending() {
-                self.span.begin();
+            if polled.is_pending()
+                && let Some(announcement) = &self.announcement
+                && let Some(due) = self.span.lend()
+            {
+                announcement.begin_later(due);
             }
             polled
         })
-        .await
+        .await;
+        self.span.reclaim();
+        answer
     }
 
     /// It has ended so.

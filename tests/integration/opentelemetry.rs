@@ -111,6 +111,30 @@ impl ShouldSample for Seeing {
     }
 }
 
+/// What a span costs is spent while the database is at work.
+#[tokio::test]
+async fn a_span_is_made_while_its_query_waits() {
+    let sampler = Seeing::default();
+    let fixture = Fixture::sampled_by(sampler.clone()).await;
+    let (holder, client) = (fixture.connect().await, fixture.connect().await);
+    let lock = "SELECT pg_advisory_lock(7)";
+    holder.batch_execute(lock).await.unwrap();
+    instrument();
+    sampler.0.lock().unwrap().clear();
+    let waits = tokio::spawn(async move { client.batch_execute(lock).await });
+    let made = async || {
+        let seen = sampler.0.lock().unwrap();
+        seen.iter().any(|(name, _)| name == "SELECT").then_some(())
+    };
+    approzium_peers::eventually("the span", Duration::from_secs(30), made).await;
+    assert!(!waits.is_finished());
+    holder
+        .batch_execute("SELECT pg_advisory_unlock(7)")
+        .await
+        .unwrap();
+    waits.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn a_sampler_sees_every_attribute() {
     let sampler = Seeing::default();

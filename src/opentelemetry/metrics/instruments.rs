@@ -16,7 +16,7 @@ use super::{closed_set::ClosedSet, names};
 use crate::{
     error::{Error, Hop, Kind},
     opentelemetry::{
-        attributes as key, connection::ConnectionInfo, instrumentation::scope, query::Failure,
+        attributes as key, connection::ConnectionInfo, failure::Failure, instrumentation::scope,
         sql::Description,
     },
 };

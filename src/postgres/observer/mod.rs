@@ -20,6 +20,7 @@
 
 pub(super) mod callers;
 mod conversation;
+mod due;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod ledger;
@@ -41,12 +42,13 @@ use ::opentelemetry::Context;
 
 use self::{
     conversation::{Conversation, Scene},
+    due::DueSpans,
     ledger::Ledger,
     parents::Ended,
 };
 pub(super) use self::{ledger::Key, observing::Observing};
 use crate::{
-    opentelemetry::{ConnectionInfo, sql::Description},
+    opentelemetry::{ConnectionInfo, Due, sql::Description},
     wire::postgres::{Request, Response, Skimmer},
 };
 
@@ -60,6 +62,7 @@ pub(super) struct Observed {
     sight: Mutex<Sight>,
     /// Nothing is sent any more.
     gone: AtomicBool,
+    due: DueSpans,
 }
 
 /// What is seen of the bytes.
@@ -222,6 +225,7 @@ impl Observed {
             let scene = self.scene(true);
             followed.conversation.polled(caller, ended, &scene);
         }
+        self.due.begin();
     }
 
     fn scene(&self, polled: bool) -> Scene<'_> {
@@ -271,6 +275,11 @@ impl Announcement {
     /// Whether it cannot be sent: the connection is gone.
     pub(super) fn is_in_vain(&self) -> bool {
         self.observed.gone.load(Ordering::Relaxed)
+    }
+
+    /// Has the span made once the request is written.
+    pub(super) fn begin_later(&self, due: Due) {
+        self.observed.due.push(due);
     }
 
     /// What was to be sent has been sent and answered, or will not be sent. Whether it was a commit
