@@ -10,17 +10,19 @@ mod redis;
 use std::{
     collections::HashMap,
     fmt,
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisReplays, RedisReplaysBuilder};
 use super::{
     limits::{locked, most_within, neighbourhood},
     listener::Peer,
+    metrics::Metrics,
 };
 use crate::identity::aws::PresignedProof;
 
@@ -35,6 +37,9 @@ pub(crate) trait ReplayStore: Send + Sync + 'static {
         holder: &[u8; 32],
         keep_for: Duration,
     ) -> Result<bool, ReplayStoreUnavailable>;
+
+    /// Follows the files that it has from now on until `end`.
+    fn keep_current(&self, _: &Arc<Metrics>, _end: &CancellationToken) {}
 }
 
 /// It cannot be said who used a proof first; why, for the log.

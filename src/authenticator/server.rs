@@ -254,7 +254,7 @@ impl AuthenticatorBuilder {
         let limits = self.limits;
         let acceptor = Acceptor::new(tls, &limits, metrics.clone(), drain);
         let SecretsManager(secrets) = self.secrets.ok_or_else(|| missing("secrets_manager"))?;
-        secrets.show(&metrics);
+        secrets.keep_current(&metrics, &acceptor.drain);
         // It may come up later than we do: whoever asks meanwhile is told to come again.
         if let Err(unavailable) = secrets.ready().await {
             let detail = printable(&unavailable.to_string());
@@ -287,13 +287,15 @@ impl AuthenticatorBuilder {
                 "the v1 API is on: its proofs of identity can be replayed from the address that \
                  first used them, and its answers let a client play the database"
             );
+            let proofs = self
+                .v1_replays
+                .unwrap_or_else(|| Arc::new(InMemory::new(sts_calls)));
+            proofs.keep_current(&metrics, &acceptor.drain);
             V1Service(Arc::new(V1 {
                 shared: shared.clone(),
                 limits,
                 unsalted: OncePer::new(V1::LATELY),
-                proofs: self
-                    .v1_replays
-                    .unwrap_or_else(|| Arc::new(InMemory::new(sts_calls))),
+                proofs,
             }))
         });
         let service = Service(shared);

@@ -15,6 +15,12 @@ pub(crate) enum File {
     /// Certificate, key and authorities of clients.
     Tls,
     SessionKeys,
+    /// Authorities of a secrets manager.
+    #[cfg(any(feature = "vault", feature = "asm"))]
+    SecretsManagerCa,
+    /// Password and authority of the store of the v1 API's proofs.
+    #[cfg(feature = "redis")]
+    ReplayStore,
 }
 
 impl File {
@@ -22,6 +28,10 @@ impl File {
         match self {
             File::Tls => "tls",
             File::SessionKeys => "session_keys",
+            #[cfg(any(feature = "vault", feature = "asm"))]
+            File::SecretsManagerCa => "secrets_manager_ca",
+            #[cfg(feature = "redis")]
+            File::ReplayStore => "v1_replay_store",
         }
     }
 }

@@ -1,23 +1,24 @@
 //! Holders of proofs in a Redis that replicas share.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+mod live;
 
-use ::redis::{
-    Client, IntoConnectionInfo, RedisError, TlsCertificates,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
-use tokio::{sync::OnceCell, time::timeout};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use ::redis::{Cmd, IntoConnectionInfo, RedisError};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use self::live::{Address, Live};
 use super::{ReplayStore, ReplayStoreUnavailable};
 use crate::{
     Error, Result,
-    authenticator::{secrets::private, token::hexadecimal},
+    authenticator::{
+        metrics::{File, Metrics},
+        reload::{self, Watched},
+        token::hexadecimal,
+    },
     error::printable,
 };
 
@@ -27,13 +28,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Names in a database that others may use too.
 const PREFIX: &str = "approzium:v1:";
 
-const MAX_PASSWORD_FILE: u64 = 4 << 10;
-
 /// Who used which proof of the v1 API first, in a Redis (7.0 or later) or a Valkey that replicas
 /// share, so that a proof that was used at one of them is known to all, also after a restart.
 ///
 /// Only `rediss://` is spoken, or `redis://` on loopback. While it does not answer, v1's logins are
-/// refused as `UNAVAILABLE`; this API's go on.
+/// refused as `UNAVAILABLE`; this API's go on. Its files are read again when they change.
 ///
 /// ```no_run
 /// use approzium::{authenticator::{Authenticator, RedisReplays}, identity::aws::PresignedLimits};
@@ -50,9 +49,8 @@ const MAX_PASSWORD_FILE: u64 = 4 << 10;
 /// ```
 #[derive(Clone)]
 pub struct RedisReplays {
-    client: Client,
-    /// Made when it is first needed, and made anew by itself whenever it breaks.
-    connection: Arc<OnceCell<ConnectionManager>>,
+    address: Arc<Address>,
+    live: Arc<ArcSwap<Live>>,
 }
 
 /// The description of a [`RedisReplays`].
@@ -89,16 +87,13 @@ impl RedisReplays {
         keep_for: Duration,
     ) -> Result<String, ReplayStoreUnavailable> {
         let milliseconds = u64::try_from(keep_for.as_millis()).unwrap_or(u64::MAX);
-        let mut command = ::redis::cmd("SET");
+        let mut command = Cmd::new();
+        command.arg("SET");
         command.arg(name).arg(holder).arg("NX").arg("GET");
         // Zero would be an error, and is a proof that nobody accepts any more.
         command.arg("PX").arg(milliseconds.max(1));
-        let answer = async {
-            let connect = || async { self.client.get_connection_manager_lazy(bounds()) };
-            let mut connection = self.connection.get_or_try_init(connect).await?.clone();
-            command.query_async::<Option<String>>(&mut connection).await
-        };
-        let answer = timeout(PATIENCE, answer)
+        let live = self.live.load_full();
+        let answer = timeout(PATIENCE, live.ask(&command))
             .await
             .map_err(|_| ReplayStoreUnavailable("Redis: no answer in time".to_owned()))?
             .map_err(|error| unavailable(&error))?;
@@ -127,35 +122,31 @@ impl RedisReplaysBuilder {
         let refuse = |problem: String| Error::configuration(format!("v1_replay_store: {problem}"));
         let url = address(&self.url).map_err(|problem| refuse(problem.to_owned()))?;
         let unusable = |error: RedisError| refuse(printable(&error.to_string()));
-        let mut information = url.into_connection_info().map_err(unusable)?;
-        if let Some(path) = &self.password_path {
-            let password = password(path).map_err(|problem| {
-                let path = path.display();
-                Error::configuration(format!("v1_replay_store_password_path: {path}: {problem}"))
-            })?;
-            let settings = information.redis_settings().clone();
-            information = information.set_redis_settings(settings.set_password(&*password));
-        }
-        let root_cert = self.ca_path.map(|path| {
-            std::fs::read(&path).map_err(|error| {
-                let path = path.display();
-                Error::configuration(format!("v1_replay_store_ca_path: {path}: {error}"))
-            })
-        });
-        let client = match root_cert.transpose()? {
-            Some(root_cert) => {
-                let certificates = TlsCertificates {
-                    client_tls: None,
-                    root_cert: Some(root_cert),
-                };
-                Client::build_with_tls(information, certificates)
-            }
-            None => Client::open(information),
+        let address = Address {
+            information: url.into_connection_info().map_err(unusable)?,
+            password_path: self.password_path,
+            ca_path: self.ca_path,
         };
+        let live = Live::of(&address, address.read()?)?;
         Ok(RedisReplays {
-            client: client.map_err(unusable)?,
-            connection: Arc::default(),
+            address: Arc::new(address),
+            live: Arc::new(ArcSwap::from_pointee(live)),
         })
+    }
+}
+
+impl RedisReplays {
+    /// By what stands in its files now; whether that is something else.
+    fn read_again(&self) -> Result<bool> {
+        let read = self.address.read()?;
+        let before = self.live.load_full();
+        let changed = read != before.files;
+        if changed {
+            let mut live = Live::of(&self.address, read)?;
+            live.before = ArcSwapOption::new(Some(before.last_good()));
+            self.live.store(Arc::new(live));
+        }
+        Ok(changed)
     }
 }
 
@@ -171,6 +162,15 @@ impl ReplayStore for RedisReplays {
         let holder = hexadecimal(holder);
         let first = self.first(&name, &holder, keep_for).await?;
         Ok(first == holder)
+    }
+
+    fn keep_current(&self, metrics: &Arc<Metrics>, end: &CancellationToken) {
+        let watched = Watched::new(self.address.files());
+        let (replays, metrics) = (self.clone(), metrics.clone());
+        let look = move || {
+            watched.look(File::ReplayStore, &metrics, || replays.read_again());
+        };
+        reload::watch(look, end.clone());
     }
 }
 
@@ -188,14 +188,6 @@ impl fmt::Debug for RedisReplaysBuilder {
             .field("ca_path", &self.ca_path)
             .finish_non_exhaustive()
     }
-}
-
-/// Whoever waits for a connection that cannot be had is told so, and the next one dials again.
-fn bounds() -> ConnectionManagerConfig {
-    ConnectionManagerConfig::new()
-        .set_number_of_retries(1)
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE))
 }
 
 /// TLS, or loopback; and no password, which would stand in a configuration.
@@ -225,15 +217,6 @@ fn address(text: &str) -> Result<Url, &'static str> {
         return Err("it holds a query or a fragment");
     }
     Ok(url)
-}
-
-fn password(path: &Path) -> Result<zeroize::Zeroizing<String>, String> {
-    let bytes = private(path, MAX_PASSWORD_FILE)?;
-    let text = str::from_utf8(&bytes).map_err(|_| "it is not text".to_owned())?;
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err("it is empty".to_owned()),
-        password => Ok(password.to_owned().into()),
-    }
 }
 
 /// Its own words name commands and what is wrong with them, and nothing that was sent.

@@ -21,6 +21,7 @@ use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4,
 };
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use self::{
@@ -35,6 +36,7 @@ use super::{
 };
 use crate::{
     Error, Result,
+    authenticator::metrics::Metrics,
     identity::aws::{Region, SignerBuilder, resolve},
 };
 
@@ -141,7 +143,7 @@ impl AwsSecretsBuilder {
         let (credentials, region) = Box::pin(resolve(self.credentials)).await?;
         Ok(AwsSecrets {
             asm: Asm {
-                https,
+                https: Arc::new(https),
                 url: format!("{}/", given.unwrap_or_else(|| regional(region))),
                 region: region.name(),
                 credentials: Kept::of(credentials),
@@ -160,7 +162,7 @@ fn regional(region: &Region) -> String {
 }
 
 struct Asm {
-    https: Https,
+    https: Arc<Https>,
     url: String,
     region: &'static str,
     credentials: Kept,
@@ -182,6 +184,10 @@ impl Source for Asm {
     /// A secret that cannot be: whoever may read its neighbours is told that it is not there.
     async fn ready(&self) -> Result<(), Unavailable> {
         self.secret("approzium/readiness@0").await.map(drop)
+    }
+
+    fn keep_current(&self, metrics: &Arc<Metrics>, end: &CancellationToken) {
+        self.https.keep_current(metrics, end);
     }
 }
 

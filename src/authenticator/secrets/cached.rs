@@ -25,6 +25,7 @@ use tokio::{
     sync::{Mutex, Semaphore},
     time::{Instant, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use self::signs::{Signs, Standing};
 use super::{Freshness, Record, RecordKey, Secrets, Sign, Trouble, Unavailable, place::Place};
@@ -39,8 +40,8 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// Whether records can be had now.
     async fn ready(&self) -> Result<(), Unavailable>;
 
-    /// Shows what there is to be seen of it from now on.
-    fn show(&self, _: &Arc<Metrics>) {}
+    /// Follows the files that it has from now on until `end`, and shows what there is to be seen.
+    fn keep_current(&self, _: &Arc<Metrics>, _end: &CancellationToken) {}
 }
 
 /// How long answers are waited for, and how long they are good.
@@ -262,8 +263,8 @@ impl<S: Source> Secrets for Cached<S> {
         ready
     }
 
-    fn show(&self, metrics: &Arc<Metrics>) {
-        self.source.show(metrics);
+    fn keep_current(&self, metrics: &Arc<Metrics>, end: &CancellationToken) {
+        self.source.keep_current(metrics, end);
     }
 }
 

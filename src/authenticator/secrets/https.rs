@@ -1,20 +1,43 @@
 //! Asking a secrets manager: no redirects, no proxies, no retries, bounded answers.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
 
+use arc_swap::ArcSwap;
 use reqwest::{Client, RequestBuilder, StatusCode, Url, redirect, retry};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::{Trouble, Unavailable, cached::Lifetimes};
-use crate::error::root_cause;
+use crate::{
+    Error, Result as Configured,
+    authenticator::{
+        limits::locked,
+        metrics::{File, Metrics},
+        reload::{self, Watched},
+    },
+    error::root_cause,
+};
 
 /// AWS keeps 64 KiB in one secret, Vault a few MiB; a thousand users of one database fit.
 const MAX_BODY: usize = 1 << 20;
 
 /// A client for one secrets manager.
-pub(super) struct Https(Client);
+pub(super) struct Https {
+    client: ArcSwap<Client>,
+    authorities: Option<Authorities>,
+}
+
+/// Whom it trusts, and nobody else.
+struct Authorities {
+    path: PathBuf,
+    in_use: Mutex<Vec<u8>>,
+}
 
 /// What it answered, whatever that is.
 pub(super) struct Answer {
@@ -25,25 +48,60 @@ pub(super) struct Answer {
 impl Https {
     /// Trusts the authorities of `ca_path` and no others, or else the system's.
     pub(super) fn new(ca_path: Option<&Path>) -> Result<Self, String> {
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls_config(ca_path)?)
-            .http1_only()
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .no_proxy()
-            .timeout(Lifetimes::MAX_TIMEOUT)
-            .build()
-            .map_err(|error| format!("the HTTPS client cannot be made: {error}"))?;
-        Ok(Https(client))
+        let Some(path) = ca_path else {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            return Ok(Https {
+                client: ArcSwap::from_pointee(trusting(roots)?),
+                authorities: None,
+            });
+        };
+        let (pem, client) = read(path)?;
+        Ok(Https {
+            client: ArcSwap::from_pointee(client),
+            authorities: Some(Authorities {
+                path: path.to_owned(),
+                in_use: Mutex::new(pem),
+            }),
+        })
+    }
+
+    /// Trusts what stands in the file of authorities from now on, until `end`.
+    pub(super) fn keep_current(self: &Arc<Self>, metrics: &Arc<Metrics>, end: &CancellationToken) {
+        let Some(authorities) = &self.authorities else {
+            return;
+        };
+        let watched = Watched::new(vec![authorities.path.clone()]);
+        let (https, metrics) = (self.clone(), metrics.clone());
+        let look = move || {
+            watched.look(File::SecretsManagerCa, &metrics, || https.read_again());
+        };
+        reload::watch(look, end.clone());
+    }
+
+    fn read_again(&self) -> Configured<bool> {
+        let Some(authorities) = &self.authorities else {
+            return Ok(false);
+        };
+        let (pem, client) = read(&authorities.path)
+            .map_err(|problem| Error::configuration(format!("its authorities: {problem}")))?;
+        let mut in_use = locked(&authorities.in_use);
+        let changed = *in_use != pem;
+        if changed {
+            // Connections that the old authorities vouched for go with the old client.
+            self.client.store(Arc::new(client));
+            *in_use = pem;
+        }
+        Ok(changed)
     }
 
     #[cfg(feature = "vault")]
     pub(super) fn get(&self, url: &str) -> RequestBuilder {
-        self.0.get(url)
+        self.client.load().get(url)
     }
 
     pub(super) fn post(&self, url: &str, body: Vec<u8>) -> RequestBuilder {
-        self.0.post(url).body(body)
+        self.client.load().post(url).body(body)
     }
 }
 
@@ -112,31 +170,38 @@ fn unreachable(error: reqwest::Error) -> Unavailable {
     Unavailable::new(trouble, root_cause(&error.without_url()))
 }
 
-fn tls_config(ca_path: Option<&Path>) -> Result<ClientConfig, String> {
+/// Authorities from a file, and a client that trusts them.
+fn read(path: &Path) -> Result<(Vec<u8>, Client), String> {
+    let problem = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
+    let pem = std::fs::read(path).map_err(|error| problem(&error))?;
     let mut roots = RootCertStore::empty();
-    match ca_path {
-        Some(path) => {
-            let problem = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-            let certificates =
-                CertificateDer::pem_file_iter(path).map_err(|error| problem(&error))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| problem(&error))?;
-                roots.add(certificate).map_err(|error| problem(&error))?;
-            }
-            if roots.is_empty() {
-                return Err(problem(&"it holds no certificate"));
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| problem(&error))?;
+        roots.add(certificate).map_err(|error| problem(&error))?;
     }
+    if roots.is_empty() {
+        return Err(problem(&"it holds no certificate"));
+    }
+    let client = trusting(roots)?;
+    Ok((pem, client))
+}
+
+fn trusting(roots: RootCertStore) -> Result<Client, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
+    let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_root_certificates(roots)
-        .with_no_client_auth())
+        .with_no_client_auth();
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .http1_only()
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .no_proxy()
+        .timeout(Lifetimes::MAX_TIMEOUT)
+        .build()
+        .map_err(|error| format!("the HTTPS client cannot be made: {error}"))
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ mod vault;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use tokio_util::sync::CancellationToken;
+
 use super::metrics::Metrics;
 
 #[cfg(feature = "asm")]
@@ -91,8 +93,8 @@ pub(crate) trait Secrets: Send + Sync + 'static {
     /// Whether records can be had now.
     async fn ready(&self) -> Result<(), Unavailable>;
 
-    /// Shows what there is to be seen of it from now on.
-    fn show(&self, _: &Arc<Metrics>) {}
+    /// Follows the files that it has from now on until `end`, and shows what there is to be seen.
+    fn keep_current(&self, _: &Arc<Metrics>, _end: &CancellationToken) {}
 }
 
 /// Where an Authenticator's records are: made `from` the secrets manager of one's choice.

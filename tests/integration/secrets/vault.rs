@@ -20,7 +20,7 @@ use crate::authenticator::process::{until, write_private};
 pub(super) const RECORD: &str = "approzium/db.example:5432";
 
 /// Asks for every login: nothing is kept.
-const NOW: Duration = Duration::from_millis(1);
+pub(super) const NOW: Duration = Duration::from_millis(1);
 
 /// With a KV engine of version 1 at `approzium`, a record, and a policy by which all are read.
 pub(super) async fn openbao() -> approzium_peers::Result<OpenBao> {

@@ -1,19 +1,23 @@
 //! Who used a proof first, where replicas share that.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, path::Path};
 
-use approzium::{authenticator::RedisReplays, identity::aws::PresignedLimits};
-use approzium_peers::{Redis, eventually, peer};
-use tonic::Code;
+use approzium::{
+    authenticator::{RedisReplays, dev::DevSts},
+    identity::aws::PresignedLimits,
+};
+use approzium_peers::{Authority, Redis, eventually, peer};
+use tonic::{Code, Status};
+use tracing::subscriber::DefaultGuard;
 
 use super::{
-    client::{Client, rfc_7677, who},
+    client::{Client, Pgsha256HashRequest, rfc_7677, who},
     presigned::Presigned,
 };
 use crate::{
     authenticator::{
         client::{channel_from, request_id},
-        process::{command, failing, record},
+        process::{command, failing, record, write_private},
     },
     rejections::{House, Log, dev_sts},
 };
@@ -29,6 +33,101 @@ fn shared(redis: &Redis) -> RedisReplays {
         .unwrap()
 }
 
+/// An Authenticator that follows files of these tests, and a proof that is used at it.
+struct Exchange {
+    house: House,
+    request: Pgsha256HashRequest,
+    log: Log,
+    _recording: DefaultGuard,
+    _sts: DevSts,
+}
+
+impl Exchange {
+    async fn with(replays: RedisReplays) -> Self {
+        let sts = dev_sts().await;
+        let (log, recording) = Log::start();
+        Exchange {
+            house: replica(&sts, replays).await,
+            request: request(&sts),
+            log,
+            _recording: recording,
+            _sts: sts,
+        }
+    }
+
+    async fn login(&self) -> Result<(), Status> {
+        let client = from(2, &self.house).await;
+        client.scram(self.request.clone()).await.map(drop)
+    }
+
+    /// Writes a file, and waits until it was read again.
+    async fn write(&self, path: &Path, text: &str) {
+        let series = "approzium_reloads_total{file=\"v1_replay_store\",result=\"ok\"}";
+        let before = self.house.metric(series).await;
+        write_private(path, text);
+        eventually("it is read again", PATIENCE, async || {
+            (self.house.metric(series).await > before).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn its_password_is_exchanged_while_logins_go_on() {
+    let redis = peer!(Redis::start());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    write_private(&file, Redis::PASSWORD);
+    let replays = RedisReplays::builder(redis.url()).password_file(&file);
+    let exchange = Exchange::with(replays.build().unwrap()).await;
+    exchange.login().await.unwrap();
+    // Before Redis has it, the one of before is good.
+    exchange.write(&file, "redis-hunter3").await;
+    exchange.login().await.unwrap();
+    redis.exchange_password("redis-hunter3").await.unwrap();
+    let login = async || exchange.login().await.ok();
+    eventually("a login", PATIENCE, login).await;
+}
+
+#[tokio::test]
+async fn its_authority_is_exchanged_and_the_old_one_trusted_no_more() {
+    let mut redis = peer!(Redis::start());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    write_private(&file, &redis.authority().pem());
+    let replays = RedisReplays::builder(redis.tls_url())
+        .password_file(redis.password_path())
+        .ca_file(&file);
+    let exchange = Exchange::with(replays.build().unwrap()).await;
+    exchange.login().await.unwrap();
+    redis.certified_by(Authority::default()).await.unwrap();
+    exchange.write(&file, &redis.authority().pem()).await;
+    let login = async || exchange.login().await.ok();
+    eventually("a login", PATIENCE, login).await;
+
+    exchange.write(&file, &Authority::default().pem()).await;
+    let refused = exchange.login().await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    let reason = exchange.log.reason(&request_id(&refused), "failed").await;
+    assert_eq!(reason, "replay_store_unavailable");
+}
+
+async fn replica(sts: &DevSts, replays: RedisReplays) -> House {
+    House::start_with(sts.verifier(), &record("user", ""), |builder, _| {
+        builder
+            .v1_api(PresignedLimits::default())
+            .v1_replay_store(replays)
+    })
+    .await
+}
+
+/// With a proof of the role `checkout`.
+fn request(sts: &DevSts) -> Pgsha256HashRequest {
+    let keys = sts.identity("checkout").unwrap().credentials();
+    let url = Presigned::for_stand_in(sts).url(&keys);
+    rfc_7677(&who(&url, CHECKOUT, "user"))
+}
+
 async fn from(last: u8, house: &House) -> Client {
     let source = Ipv4Addr::new(127, 0, 0, last);
     let channel = channel_from(source, &house.address(), house.tls()).await;
@@ -40,19 +139,9 @@ async fn a_proof_that_one_replica_has_seen_is_known_to_the_other() {
     let mut redis = peer!(Redis::start());
     let sts = dev_sts().await;
     let (log, _recording) = Log::start();
-    let replica = async || {
-        let replays = shared(&redis);
-        House::start_with(sts.verifier(), &record("user", ""), |builder, _| {
-            builder
-                .v1_api(PresignedLimits::default())
-                .v1_replay_store(replays)
-        })
-        .await
-    };
+    let replica = async || replica(&sts, shared(&redis)).await;
     let (one, other) = (replica().await, replica().await);
-    let keys = sts.identity("checkout").unwrap().credentials();
-    let url = Presigned::for_stand_in(&sts).url(&keys);
-    let request = rfc_7677(&who(&url, CHECKOUT, "user"));
+    let request = request(&sts);
 
     from(2, &one).await.scram(request.clone()).await.unwrap();
     let stolen = from(3, &other).await.scram(request.clone()).await;

@@ -13,7 +13,7 @@ const REQUIREMENTS: &str = include_str!("../openbao/requirements.txt");
 /// A running OpenBao. It stops when the value is dropped.
 pub struct OpenBao {
     // Stops before its folder goes: fields are dropped in order.
-    _server: Process,
+    server: Process,
     folder: tempfile::TempDir,
     port: u16,
     tls_port: u16,
@@ -84,7 +84,7 @@ impl OpenBao {
         })
         .await;
         Ok(OpenBao {
-            _server: server,
+            server,
             folder,
             port,
             tls_port,
@@ -106,6 +106,13 @@ impl OpenBao {
     /// That authority, as a file.
     pub fn ca_path(&self) -> PathBuf {
         self.folder.path().join("ca.crt")
+    }
+
+    /// From now on its certificate is of this authority.
+    pub fn certified_by(&self, authority: &Authority) -> Result<()> {
+        authority.localhost().write(self.folder.path(), "server")?;
+        self.server.hang_up();
+        Ok(())
     }
 
     /// Asks, as root, for what has to be answered well.

@@ -194,9 +194,18 @@ impl Process {
 
     /// Sends a signal to the process itself.
     pub fn signal(&self, signal: Stop) {
+        self.send(signal.signal());
+    }
+
+    /// SIGHUP, by which servers read their files again.
+    pub fn hang_up(&self) {
+        self.send(Signal::HUP);
+    }
+
+    fn send(&self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // It may have ended in between; nothing else can have its id before we wait for it.
-            kill_process(pid, signal.signal()).ok();
+            kill_process(pid, signal).ok();
         }
     }
 

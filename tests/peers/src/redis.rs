@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::Command, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
 };
 
@@ -67,6 +67,38 @@ impl Redis {
         let listens = async || ping(plain).await.is_ok();
         server.until(Duration::from_secs(60), listens).await?;
         self.server = Some(server);
+        Ok(())
+    }
+
+    /// Starts it again with a certificate of another authority.
+    pub async fn certified_by(&mut self, authority: Authority) -> Result<()> {
+        self.stop();
+        authority.localhost().write(self.folder.path(), "server")?;
+        authority.write(self.ca_path())?;
+        self.authority = authority;
+        self.start_again().await
+    }
+
+    /// Asks everybody for another password from now on, until it is started again. Whoever has a
+    /// connection loses it.
+    pub async fn exchange_password(&self, password: &str) -> Result<()> {
+        let failed = |error: std::io::Error| Error::failed("Redis", error);
+        let [plain, _] = self.ports;
+        let stream = TcpStream::connect(("127.0.0.1", plain)).await;
+        let mut stream = BufReader::new(stream.map_err(failed)?);
+        for command in [
+            format!("AUTH {}", Redis::PASSWORD),
+            format!("CONFIG SET requirepass {password}"),
+            "CLIENT KILL TYPE normal SKIPME yes".to_owned(),
+        ] {
+            let line = format!("{command}\r\n");
+            stream.write_all(line.as_bytes()).await.map_err(failed)?;
+            let mut answer = String::new();
+            stream.read_line(&mut answer).await.map_err(failed)?;
+            if answer.starts_with('-') {
+                return Err(Error::failed("Redis", answer));
+            }
+        }
         Ok(())
     }
 

@@ -1,18 +1,21 @@
 //! Requests to Vault, and what its answers mean.
 
+use std::sync::Arc;
+
 use ::http::HeaderValue;
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::super::{
     Trouble, Unavailable,
     https::{Answer, Https, answer, trouble},
 };
-use crate::error::printable;
+use crate::{authenticator::metrics::Metrics, error::printable};
 
 /// One Vault.
 pub(super) struct Api {
-    https: Https,
+    https: Arc<Https>,
     address: String,
     namespace: Option<HeaderValue>,
 }
@@ -33,10 +36,14 @@ const REQUEST: &str = "x-vault-request";
 impl Api {
     pub(super) fn new(https: Https, address: String, namespace: Option<HeaderValue>) -> Self {
         Api {
-            https,
+            https: Arc::new(https),
             address,
             namespace,
         }
+    }
+
+    pub(super) fn keep_current(&self, metrics: &Arc<Metrics>, end: &CancellationToken) {
+        self.https.keep_current(metrics, end);
     }
 
     pub(super) async fn get(&self, token: &HeaderValue, path: &str) -> Result<Reply, Unavailable> {
@@ -77,6 +84,10 @@ pub(super) fn reply(answer: Answer) -> Result<Reply, Unavailable> {
     match answer.status.as_u16() {
         200..=299 => Ok(Reply::Good(answer.body)),
         404 => Ok(Reply::Absent(said())),
+        400 if said().starts_with("Upgrading") => Err(Unavailable::new(
+            Trouble::Unreachable,
+            "the KV engine is being upgraded",
+        )),
         503 if said().contains("sealed") => Err(Unavailable::new(Trouble::Sealed, "it is sealed")),
         status => Err(match trouble(answer.status) {
             Some(trouble) => trouble,
@@ -150,6 +161,11 @@ mod tests {
                 400,
                 r#"{"errors":["invalid role or secret ID"]}"#,
                 "denied it answers 400",
+            ),
+            (
+                400,
+                r#"{"errors":["Upgrading from non-versioned to versioned data."]}"#,
+                "Unreachable the KV engine",
             ),
             (503, r#"{"errors":["Vault is sealed"]}"#, "Sealed"),
             (503, "", "Unreachable it answers 503"),

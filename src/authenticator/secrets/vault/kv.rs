@@ -3,12 +3,14 @@
 use std::{str::FromStr, sync::Arc};
 
 use serde::Deserialize;
-use tokio::sync::OnceCell;
 
-use super::super::{
-    Record, Trouble, Unavailable,
-    parse::{Users, not_json},
-    place::Place,
+use super::{
+    super::{
+        Record, Trouble, Unavailable,
+        parse::{Users, not_json},
+        place::Place,
+    },
+    version::Version,
 };
 
 /// The version of a KV secrets engine.
@@ -37,7 +39,7 @@ impl FromStr for KvVersion {
 pub(super) struct Kv {
     mount: String,
     template: String,
-    pub(super) version: OnceCell<KvVersion>,
+    pub(super) version: Version,
 }
 
 impl Kv {
@@ -61,7 +63,7 @@ impl Kv {
         Ok(Kv {
             mount: mount.to_owned(),
             template: template.to_owned(),
-            version: OnceCell::new_with(version),
+            version: Version::new(version),
         })
     }
 

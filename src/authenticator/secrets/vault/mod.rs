@@ -12,10 +12,14 @@ pub(super) mod fuzzing;
 mod kv;
 mod login;
 mod token;
+mod version;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use ::http::HeaderValue;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use self::{
     api::{Api, Reply},
@@ -96,43 +100,59 @@ struct Vault {
 #[tonic::async_trait]
 impl Source for Vault {
     async fn fetch(&self, place: &Place) -> Result<Vec<Arc<Record>>, Unavailable> {
-        let version = self.version().await?;
-        let path = self.kv.path(version, place);
-        match self.get(&path).await? {
-            Reply::Good(answer) => kv::records(version, &answer, place),
-            Reply::Absent(said) if said.is_empty() => Ok(Vec::new()),
-            Reply::Absent(said) => Err(refused(&path, &said)),
-            Reply::Denied(said) => Err(refused(&path, &said)),
+        match self.at(|version| self.kv.path(version, place)).await? {
+            Some((version, answer)) => kv::records(version, &answer, place),
+            None => Ok(Vec::new()),
         }
     }
 
     /// A secret that cannot be: whoever may read its neighbours is told that it is not there.
     async fn ready(&self) -> Result<(), Unavailable> {
-        let version = self.version().await?;
-        let path = self.kv.readiness(version);
-        match self.get(&path).await? {
-            Reply::Good(_) => Ok(()),
-            Reply::Absent(said) if said.is_empty() => Ok(()),
-            Reply::Absent(said) | Reply::Denied(said) => Err(refused(&path, &said)),
-        }
+        let readiness = self.at(|version| self.kv.readiness(version));
+        readiness.await.map(drop)
     }
 
-    fn show(&self, metrics: &Arc<Metrics>) {
+    fn keep_current(&self, metrics: &Arc<Metrics>, end: &CancellationToken) {
         self.tokens.show(metrics);
+        self.api.keep_current(metrics, end);
     }
 }
 
 impl Vault {
-    /// Asked for once, and then known.
-    async fn version(&self) -> Result<KvVersion, Unavailable> {
-        let detect = || async {
+    /// What there is at a path, which depends on the engine's version, and that.
+    async fn at(
+        &self,
+        path: impl Fn(KvVersion) -> String,
+    ) -> Result<Option<(KvVersion, Zeroizing<Vec<u8>>)>, Unavailable> {
+        let begun = Instant::now();
+        let mut version = self.version(None).await?;
+        let mut reply = self.get(&path(version)).await?;
+        if let Reply::Absent(said) = &reply
+            && !said.is_empty()
+        {
+            // No path at all: perhaps the engine was upgraded since.
+            let now = self.version(Some(begun)).await?;
+            if now != version {
+                version = now;
+                reply = self.get(&path(version)).await?;
+            }
+        }
+        match reply {
+            Reply::Good(answer) => Ok(Some((version, answer))),
+            Reply::Absent(said) if said.is_empty() => Ok(None),
+            Reply::Absent(said) | Reply::Denied(said) => Err(refused(&path(version), &said)),
+        }
+    }
+
+    async fn version(&self, too_old: Option<Instant>) -> Result<KvVersion, Unavailable> {
+        let ask = async || {
             let path = self.kv.mount_path();
             match self.get(&path).await? {
                 Reply::Good(answer) => kv::version(&answer),
                 Reply::Absent(said) | Reply::Denied(said) => Err(refused(&path, &said)),
             }
         };
-        self.kv.version.get_or_try_init(detect).await.copied()
+        self.kv.version.get(too_old, ask).await
     }
 
     /// Where the token turns out to be no longer good, once more with another.
@@ -180,8 +200,8 @@ impl VaultSecretsBuilder {
         self
     }
 
-    /// A file with the authorities of its certificate, PEM; then only these are trusted. Default:
-    /// the system's.
+    /// A file with the authorities of its certificate, PEM, read again when it changes; then only
+    /// these are trusted. Default: the system's.
     pub fn ca_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.ca_path = Some(path.into());
         self
@@ -200,7 +220,7 @@ impl VaultSecretsBuilder {
         self
     }
 
-    /// The version of the KV engine. Default: it is asked for.
+    /// The version of the KV engine. Default: it is asked for, again and again.
     pub fn kv_version(mut self, version: KvVersion) -> Self {
         self.version = Some(version);
         self
