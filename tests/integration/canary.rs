@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use approzium_peers::{Postgres, Result, peer};
+use approzium_peers::{Postgres, Redis, Result, peer};
 
 use authenticator::Authenticator;
 use collector::Collector;
@@ -49,8 +49,10 @@ async fn a_password_stays_in_the_authenticator() {
 
     let collector = Collector::start().await;
     let records = database::records(&postgres, &passwords, &digests, &mysql_digests);
+    let redis = peer!(Redis::start());
+    let of_authenticator = folder("authenticator");
     let authenticator =
-        Authenticator::start(&folder("authenticator"), &records, collector.url()).await;
+        Authenticator::start(&of_authenticator, &records, collector.url(), &redis).await;
     let mut variables = authenticator.environment();
     variables.push(("OTEL_EXPORTER_OTLP_ENDPOINT".into(), collector.url().into()));
     variables.push(("OTEL_SERVICE_NAME".into(), "canary".into()));
@@ -71,8 +73,7 @@ async fn a_password_stays_in_the_authenticator() {
     let memory = Arc::new(Memory::of(application.id()).unwrap());
     let watch = Watch::over(Arc::clone(&memory), Arc::clone(&needles));
     application.ready().await;
-    let answer = authenticator.mysql_answer(postgres.port()).await;
-    assert_eq!(answer.len(), 20);
+    let v1 = authenticator.v1_logins(postgres.port()).await;
     let mut searches = watch.end();
     memory.assert_is_readable();
     searches.push(memory.search(&needles));
@@ -89,13 +90,21 @@ async fn a_password_stays_in_the_authenticator() {
         !tokens.is_empty(),
         "the application has a session, and so a token"
     );
-    let mut unprintable = Needles::default().password("nobody", &passwords.typed);
+    let mut unprintable = Needles::default()
+        .password("nobody", &passwords.typed)
+        .secret("the password of Redis", Redis::PASSWORD.as_bytes());
+    for (name, secret) in &v1.secrets {
+        unprintable = unprintable.secret(name, secret);
+    }
     for (name, secret) in authenticator.credentials() {
         unprintable = unprintable.secret(&name, secret.as_bytes());
     }
     for token in &tokens {
         unprintable = unprintable.secret("a session token", token.as_bytes());
     }
+
+    let planted = unprintable.planted();
+    assert_eq!(unprintable.found_in(&planted), unprintable.all());
 
     let metrics = authenticator.metrics().await;
     assert!(metrics.contains("approzium_"), "{metrics}");
@@ -114,6 +123,7 @@ async fn a_password_stays_in_the_authenticator() {
         ("the application's log", application.as_bytes()),
         ("the Authenticator's log", authenticator.as_bytes()),
         ("the audit log", audit.as_bytes()),
+        ("what v1 told who was refused", v1.refused.as_bytes()),
         ("the exported metrics", &exported),
         ("the spans", &collector.spans()),
     ] {

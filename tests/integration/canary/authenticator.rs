@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
-use approzium_peers::{Process, Stop, certificates};
+use approzium_peers::{Process, Redis, Stop, certificates};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::{
     authenticator::client::{channel, credentials_in},
     v1::{
-        client::{Client, PasswordRequest, who},
+        client::{Client, PasswordRequest, rfc_7677, who},
         presigned::Presigned,
     },
 };
@@ -28,6 +28,14 @@ pub(super) struct Authenticator {
     folder: PathBuf,
     audit: PathBuf,
     environment: BTreeMap<String, String>,
+}
+
+/// What became of logins by the original's API.
+pub(super) struct V1Logins {
+    /// The answers, and the proof that they were had by.
+    pub(super) secrets: Vec<(&'static str, Vec<u8>)>,
+    /// What the client is told who is refused.
+    pub(super) refused: String,
 }
 
 /// A record of its file.
@@ -48,7 +56,12 @@ pub(super) enum Credential<'a> {
 }
 
 impl Authenticator {
-    pub(super) async fn start(folder: &Path, records: &[Record<'_>], collector: &str) -> Self {
+    pub(super) async fn start(
+        folder: &Path,
+        records: &[Record<'_>],
+        collector: &str,
+        redis: &Redis,
+    ) -> Self {
         let secrets = folder.join("secrets.yaml");
         let text: String = records.iter().map(Record::yaml).collect();
         fs::write(&secrets, text).unwrap();
@@ -57,6 +70,9 @@ impl Authenticator {
         command
             .args(["serve", "--dev", "--grpc-port", "0", "--http-port", "0"])
             .arg("--v1-api")
+            .arg(format!("--v1-replay-store={}", redis.url()))
+            .arg("--v1-replay-store-password-path")
+            .arg(redis.password_path())
             .args(["--log-level", "trace", "--log-format", "json"])
             .arg("--local-secrets-path")
             .arg(&secrets)
@@ -115,8 +131,8 @@ impl Authenticator {
         secrets
     }
 
-    /// The answer to a client of the original's, for MySQL's user `shopping`.
-    pub(super) async fn mysql_answer(&self, port: u16) -> Vec<u8> {
+    /// One login by each method of the original's API, and one that is refused.
+    pub(super) async fn v1_logins(&self, port: u16) -> V1Logins {
         let address = &self.environment["APPROZIUM_ADDRESS"];
         let client = Client::over(channel(address, self.tls()).await.unwrap());
         let presigned = Presigned {
@@ -126,12 +142,27 @@ impl Authenticator {
         let file = &self.environment["AWS_SHARED_CREDENTIALS_FILE"];
         let url = presigned.url(&credentials_in(Path::new(file), "checkout"));
         let claimed = "arn:aws:sts::000000000000:assumed-role/checkout/dev";
-        let who = PasswordRequest {
+        let who = |user| PasswordRequest {
             dbhost: "localhost".into(),
             dbport: port.to_string(),
-            ..who(&url, claimed, "shopping")
+            ..who(&url, claimed, user)
         };
-        client.mysql(&who, &[7; 20]).await.unwrap()
+        let md5 = client.md5(&who("old"), &[7; 4]).await.unwrap();
+        let scram = client.scram(rfc_7677(&who("app"))).await.unwrap();
+        let mysql = client.mysql(&who("shopping"), &[7; 20]).await.unwrap();
+        let refused = client.md5(&who("nobody"), &[7; 4]).await.unwrap_err();
+        let (_, signature) = url.split_once("X-Amz-Signature=").unwrap();
+        let decoded = |text: &str| BASE64_STANDARD.decode(text).unwrap();
+        V1Logins {
+            secrets: vec![
+                ("v1's MD5 answer", md5.into_bytes()),
+                ("v1's ClientProof", decoded(&scram.cproof)),
+                ("v1's ServerSignature", decoded(&scram.sproof)),
+                ("v1's MySQL answer", mysql),
+                ("the signature of v1's proof", signature.as_bytes().to_vec()),
+            ],
+            refused: format!("{refused}\n{refused:?}"),
+        }
     }
 
     fn tls(&self) -> rustls::ClientConfig {

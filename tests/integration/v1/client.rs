@@ -41,7 +41,7 @@ impl Client {
         Client(AuthenticatorClient::new(channel))
     }
 
-    pub(super) async fn md5(&self, who: &PasswordRequest, salt: &[u8]) -> Result<String, Status> {
+    pub(crate) async fn md5(&self, who: &PasswordRequest, salt: &[u8]) -> Result<String, Status> {
         let request = Pgmd5HashRequest {
             pwd_request: Some(who.clone()),
             salt: salt.to_vec(),
@@ -69,7 +69,7 @@ impl Client {
         Ok(answer.hash)
     }
 
-    pub(super) async fn scram(
+    pub(crate) async fn scram(
         &self,
         request: Pgsha256HashRequest,
     ) -> Result<Pgsha256Response, Status> {
@@ -122,7 +122,7 @@ pub(crate) fn who(url: &str, claimed: &str, user: &str) -> PasswordRequest {
 }
 
 /// The example of RFC 7677, which is what a client asks of a database with the password `pencil`.
-pub(super) fn rfc_7677(who: &PasswordRequest) -> Pgsha256HashRequest {
+pub(crate) fn rfc_7677(who: &PasswordRequest) -> Pgsha256HashRequest {
     let nonce = "rOprNGfwEbeRWgbNEkqO";
     let server_nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
     Pgsha256HashRequest {

@@ -20,7 +20,7 @@ pub struct Redis {
 
 impl Redis {
     /// What it asks of everybody.
-    pub const PASSWORD: &str = "redis-hunter2";
+    pub const PASSWORD: &str = "redis-canary-hunter2";
 
     /// Starts one, by TLS and in plaintext: the machine's, or that of the Debian package, which is
     /// unpacked into the cache.
