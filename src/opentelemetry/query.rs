@@ -20,7 +20,7 @@ use super::{
     instrumentation::{DEFAULTS, Instrumentation},
     metrics::Instruments,
     orphans, parent,
-    sql::Description,
+    sql::{Description, Subject},
 };
 use crate::tracing::query::{Finished, emit, wants_events};
 
@@ -48,7 +48,7 @@ pub(crate) struct Due(Lent);
 #[derive(Debug)]
 struct Running {
     connection: Arc<ConnectionInfo>,
-    description: Arc<Description>,
+    subject: Subject,
     began: Instant,
     returned_rows: Option<u64>,
     report: Report,
@@ -81,17 +81,17 @@ impl QuerySpan {
     /// Begins a query, whose span is then due: whom it is [lent](Self::lend) to makes it, or its end.
     ///
     /// To be called where the query's future is first polled: the caller's span of that moment is
-    /// the parent. `describe` is called only if somebody wants to know.
+    /// the parent. `subject` is called only if somebody wants to know.
     #[inline]
-    pub(crate) fn start<D: Into<Arc<Description>>>(
+    pub(crate) fn start<S: Into<Subject>>(
         connection: &Arc<ConnectionInfo>,
-        describe: impl FnOnce() -> D,
+        subject: impl FnOnce() -> S,
     ) -> Self {
         let instrumentation = connection.settings();
         if instrumentation.is_none() && !wants_events() {
             return QuerySpan(State::Silent);
         }
-        let mut running = Running::new(Arc::clone(connection), describe().into());
+        let mut running = Running::new(Arc::clone(connection), subject().into());
         if let Some(by) = instrumentation {
             let parent = parent();
             running.report = Report::Due { by, parent };
@@ -142,7 +142,7 @@ impl QuerySpan {
         }
         let mut running = Running {
             began,
-            ..Running::new(Arc::clone(connection), Arc::clone(description))
+            ..Running::new(Arc::clone(connection), Arc::clone(description).into())
         };
         if let Some(instrumentation) = instrumentation {
             if parent.is_none() {
@@ -242,10 +242,10 @@ fn lock(lent: &Lent) -> MutexGuard<'_, Option<Running>> {
 }
 
 impl Running {
-    fn new(connection: Arc<ConnectionInfo>, description: Arc<Description>) -> Self {
+    fn new(connection: Arc<ConnectionInfo>, subject: Subject) -> Self {
         Running {
             connection,
-            description,
+            subject,
             began: Instant::now(),
             returned_rows: None,
             report: Report::None,
@@ -281,13 +281,13 @@ impl Running {
         let of_connection = self.connection.attributes();
         let mut attributes = Vec::with_capacity(of_connection.len() + OF_ITS_OWN);
         attributes.extend_from_slice(of_connection);
-        self.description
-            .write_attributes(&mut attributes, by.shows_query_text());
+        let description = self.subject.description();
+        description.write_attributes(&mut attributes, by.shows_query_text());
         if parent.is_none() {
             attributes.push(KeyValue::new(key::PARENT, key::UNKNOWN));
         }
         let mut builder =
-            SpanBuilder::from_name(self.description.span_name()).with_kind(SpanKind::Client);
+            SpanBuilder::from_name(description.span_name()).with_kind(SpanKind::Client);
         builder.attributes = Some(attributes);
         let now = SystemTime::now();
         let began = now.checked_sub(self.began.elapsed()).unwrap_or(now);
@@ -297,7 +297,7 @@ impl Running {
             None => by.begin(builder, &Context::new()),
         };
         let instruments = by.instruments();
-        let labels = instruments.labels(&self.connection, &self.description);
+        let labels = instruments.labels(&self.connection, description);
         self.report = Report::Begun(Instrumented {
             by,
             span,
@@ -331,7 +331,7 @@ impl Running {
         let wanted = instrumented.map_or(&DEFAULTS, |this| &*this.by);
         emit(&Finished {
             connection: &self.connection,
-            description: &self.description,
+            description: self.subject.description(),
             shows_text: wanted.shows_query_text(),
             took,
             returned_rows: self.returned_rows,

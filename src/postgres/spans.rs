@@ -21,7 +21,7 @@ use super::{
 };
 use crate::opentelemetry::{
     ConnectionInfo, Failure, QuerySpan, parent,
-    sql::{Description, describe, describe_simple},
+    sql::{Description, Subject, describe},
 };
 
 /// Makes the spans of one connection.
@@ -68,12 +68,12 @@ impl Spans {
 
     /// Begins to run a text.
     pub(super) fn text(&self, text: &str) -> Operation {
-        self.begin(|| Some(Sent::Text(text)), || describe(text))
+        self.begin(|| Some(Sent::Text(text)), || Subject::text(text))
     }
 
     /// Begins to run a text by the simple protocol, which knows no parameters.
     pub(super) fn simple(&self, text: &str) -> Operation {
-        self.begin(|| Some(Sent::Text(text)), || describe_simple(text))
+        self.begin(|| Some(Sent::Text(text)), || Subject::simple(text))
     }
 
     /// As [`simple`](Self::simple), for a text that is put together only for the span.
@@ -153,12 +153,12 @@ impl Spans {
     }
 
     /// Every operation of the connection begins here.
-    fn begin<'a, D: Into<Arc<Description>>>(
+    fn begin<'a, S: Into<Subject>>(
         &self,
         sent: impl FnOnce() -> Option<Sent<'a>>,
-        describe: impl FnOnce() -> D,
+        subject: impl FnOnce() -> S,
     ) -> Operation {
-        let span = QuerySpan::start(&self.connection, describe);
+        let span = QuerySpan::start(&self.connection, subject);
         let sent = span.is_recording().then(sent).flatten();
         Operation {
             span,

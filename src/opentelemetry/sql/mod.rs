@@ -7,6 +7,7 @@
 mod end;
 mod lexer;
 mod scanner;
+mod subject;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use super::attributes as key;
 pub(super) use end::end;
 use lexer::{Kind, Lexer};
 use scanner::Scanner;
+pub(crate) use subject::Subject;
 
 /// At most this many bytes of a text are shown.
 const SHOWN: usize = 4096;
