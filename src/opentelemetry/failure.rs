@@ -37,7 +37,7 @@ impl Failure {
     }
 
     /// The caller gave the query up.
-    pub(super) fn cancelled() -> Self {
+    pub(crate) fn cancelled() -> Self {
         Failure {
             error_type: Cow::Borrowed(key::CANCELLED),
             status_code: None,

@@ -28,22 +28,18 @@ use crate::tracing::query::{Finished, emit, wants_events};
 ///
 /// Dropped before its end, the query was cancelled.
 #[derive(Debug)]
-pub(crate) struct QuerySpan(State);
-
-#[derive(Debug)]
-enum State {
-    /// Nobody wants to know, or it has ended.
-    Silent,
-    Own(Running),
-    Lent(Lent),
+pub(crate) struct QuerySpan {
+    running: Option<Shared>,
+    /// Its span was due when it began.
+    is_due: bool,
 }
 
-/// Where a query waits for its answer, while somebody else may make its span. None: it was answered.
-type Lent = Arc<Mutex<Option<Running>>>;
+/// A query that somebody else may make the span of. None: it has ended.
+type Shared = Arc<Mutex<Option<Running>>>;
 
 /// A span to be made for somebody who waits.
 #[derive(Debug)]
-pub(crate) struct Due(Lent);
+pub(crate) struct Due(Shared);
 
 #[derive(Debug)]
 struct Running {
@@ -59,10 +55,10 @@ struct Running {
 enum Report {
     /// Nothing: only its event is wanted.
     None,
-    /// The span is yet to be begun.
+    /// The span is yet to be begun. Without a parent it is a root that says so.
     Due {
         by: Arc<Instrumentation>,
-        parent: Context,
+        parent: Option<Context>,
     },
     Begun(Instrumented),
 }
@@ -78,7 +74,7 @@ struct Instrumented {
 }
 
 impl QuerySpan {
-    /// Begins a query, whose span is then due: whom it is [lent](Self::lend) to makes it, or its end.
+    /// Begins a query, whose span is then [due](Self::due).
     ///
     /// To be called where the query's future is first polled: the caller's span of that moment is
     /// the parent. `subject` is called only if somebody wants to know.
@@ -89,42 +85,11 @@ impl QuerySpan {
     ) -> Self {
         let instrumentation = connection.settings();
         if instrumentation.is_none() && !wants_events() {
-            return QuerySpan(State::Silent);
+            return QuerySpan::silent();
         }
-        let mut running = Running::new(Arc::clone(connection), subject().into());
-        if let Some(by) = instrumentation {
-            let parent = parent();
-            running.report = Report::Due { by, parent };
-        }
-        QuerySpan(State::Own(running))
-    }
-
-    /// Lends the query out, so that somebody else makes the span that is due, as of when the query
-    /// began, with everything that is known of it already there for samplers. At the latest its end
-    /// does. None: there is none due.
-    ///
-    /// To be called once the query is on its way: what a span costs is then spent while the database
-    /// is at work. Nothing is said of it until it is [reclaimed](Self::reclaim).
-    pub(crate) fn lend(&mut self) -> Option<Due> {
-        match mem::replace(&mut self.0, State::Silent) {
-            State::Own(running) if matches!(running.report, Report::Due { .. }) => {
-                let lent = Arc::new(Mutex::new(Some(running)));
-                self.0 = State::Lent(Arc::clone(&lent));
-                Some(Due(lent))
-            }
-            other => {
-                self.0 = other;
-                None
-            }
-        }
-    }
-
-    /// The query was answered: whoever has not made its span by now will not.
-    pub(crate) fn reclaim(&mut self) {
-        if let State::Lent(lent) = &self.0 {
-            let running = lock(lent).take();
-            self.0 = running.map_or(State::Silent, State::Own);
-        }
+        let subject = subject().into();
+        let parent = || Some(parent());
+        QuerySpan::begun(connection, subject, Instant::now(), instrumentation, parent)
     }
 
     /// Begins a query that was seen on its way, not where it was called for.
@@ -138,49 +103,71 @@ impl QuerySpan {
     ) -> Self {
         let instrumentation = connection.settings();
         if instrumentation.is_none() && !wants_events() {
-            return QuerySpan(State::Silent);
+            return QuerySpan::silent();
         }
-        let mut running = Running {
-            began,
-            ..Running::new(Arc::clone(connection), Arc::clone(description).into())
+        let subject = Arc::clone(description).into();
+        QuerySpan::begun(connection, subject, began, instrumentation, || parent)
+    }
+
+    fn begun(
+        connection: &Arc<ConnectionInfo>,
+        subject: Subject,
+        began: Instant,
+        instrumentation: Option<Arc<Instrumentation>>,
+        parent: impl FnOnce() -> Option<Context>,
+    ) -> Self {
+        let report = match instrumentation {
+            Some(by) => Report::Due {
+                by,
+                parent: parent(),
+            },
+            None => Report::None,
         };
-        if let Some(instrumentation) = instrumentation {
-            if parent.is_none() {
-                orphans::found(&instrumentation);
-            }
-            running.instrument(instrumentation, parent.as_ref());
+        let is_due = matches!(report, Report::Due { .. });
+        let running = Running {
+            connection: Arc::clone(connection),
+            subject,
+            began,
+            returned_rows: None,
+            report,
+        };
+        QuerySpan {
+            running: Some(Arc::new(Mutex::new(Some(running)))),
+            is_due,
         }
-        QuerySpan(State::Own(running))
+    }
+
+    fn silent() -> Self {
+        QuerySpan {
+            running: None,
+            is_due: false,
+        }
+    }
+
+    /// For somebody else who makes the span that is due, as of when the query began, with everything
+    /// that is known of it already there for samplers. At the latest its end does. None: there is
+    /// none due.
+    ///
+    /// To be made once the query is on its way: what a span costs is then spent while the database is
+    /// at work.
+    pub(crate) fn due(&self) -> Option<Due> {
+        self.running.clone().filter(|_| self.is_due).map(Due)
     }
 
     /// A text of the query as it is to be sent: with a comment, where that is wanted.
-    pub(crate) fn commented<'a>(&mut self, text: &'a str) -> Cow<'a, str> {
-        let State::Own(running) = &mut self.0 else {
-            return Cow::Borrowed(text);
-        };
-        if !running.wants_comment() {
-            return Cow::Borrowed(text);
-        }
-        running.begin();
-        match running.instrumented() {
-            Some(this) => {
-                let attribution = running.connection.attribution();
-                comment::commented(text, this.span.span_context(), attribution)
-            }
-            None => Cow::Borrowed(text),
-        }
+    pub(crate) fn commented<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let commented = self.with(|running| running.comment(text)).flatten();
+        commented.unwrap_or(Cow::Borrowed(text))
     }
 
     /// Whether anything is reported of the query.
     pub(crate) fn is_recording(&self) -> bool {
-        !matches!(self.0, State::Silent)
+        self.running.is_some()
     }
 
     /// How many rows the query has returned, once that is certain.
-    pub(crate) fn rows(&mut self, returned: u64) {
-        if let State::Own(running) = &mut self.0 {
-            running.returned_rows = Some(returned);
-        }
+    pub(crate) fn rows(&self, returned: u64) {
+        self.with(|running| running.returned_rows = Some(returned));
     }
 
     /// The query succeeded.
@@ -197,26 +184,34 @@ impl QuerySpan {
         }
     }
 
-    /// Ends with the query's result.
-    pub(crate) fn end_with<T, E>(self, result: &Result<T, E>, failure: impl FnOnce(&E) -> Failure) {
-        match result {
-            Ok(_) => self.finish(),
-            Err(error) => self.fail(|| failure(error)),
-        }
-    }
-
-    /// What is to be ended.
-    fn ending(&mut self) -> Option<Running> {
-        self.reclaim();
-        match mem::replace(&mut self.0, State::Silent) {
-            State::Own(running) => Some(running),
-            State::Silent | State::Lent(_) => None,
+    /// The query has ended, and returned so many rows if that is known.
+    pub(crate) fn end(
+        mut self,
+        failure: impl FnOnce() -> Option<Failure>,
+        returned_rows: Option<u64>,
+    ) {
+        if let Some(mut running) = self.ending() {
+            running.returned_rows = returned_rows.or(running.returned_rows);
+            running.end(failure());
         }
     }
 
     /// Leaves nothing behind to end: for streams, which may be polled again.
     pub(crate) fn take(&mut self) -> Self {
-        QuerySpan(mem::replace(&mut self.0, State::Silent))
+        QuerySpan {
+            running: self.running.take(),
+            is_due: self.is_due,
+        }
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Running) -> T) -> Option<T> {
+        lock(self.running.as_ref()?).as_mut().map(look)
+    }
+
+    /// What is to be ended: whoever has not made its span by now will not.
+    fn ending(&mut self) -> Option<Running> {
+        let running = self.running.take()?;
+        lock(&running).take()
     }
 }
 
@@ -229,29 +224,24 @@ impl Drop for QuerySpan {
 }
 
 impl Due {
-    /// Makes the span, unless the query was answered meanwhile.
+    /// Makes the span, unless the query has ended meanwhile, and records what ended before.
     pub(crate) fn begin(self) {
-        if let Some(running) = &mut *lock(&self.0) {
+        let instruments = lock(&self.0).as_mut().and_then(|running| {
             running.begin();
+            let begun = running.instrumented()?;
+            Some(Arc::clone(&begun.instruments))
+        });
+        if let Some(instruments) = instruments {
+            instruments.record_many();
         }
     }
 }
 
-fn lock(lent: &Lent) -> MutexGuard<'_, Option<Running>> {
-    lent.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(shared: &Shared) -> MutexGuard<'_, Option<Running>> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Running {
-    fn new(connection: Arc<ConnectionInfo>, subject: Subject) -> Self {
-        Running {
-            connection,
-            subject,
-            began: Instant::now(),
-            returned_rows: None,
-            report: Report::None,
-        }
-    }
-
     fn instrumented(&self) -> Option<&Instrumented> {
         match &self.report {
             Report::Begun(instrumented) => Some(instrumented),
@@ -268,10 +258,25 @@ impl Running {
         }
     }
 
+    /// A text with a comment that names the query's span, where that is wanted.
+    fn comment<'a>(&mut self, text: &'a str) -> Option<Cow<'a, str>> {
+        if !self.wants_comment() {
+            return None;
+        }
+        self.begin();
+        let span = self.instrumented()?.span.span_context();
+        Some(comment::commented(
+            text,
+            span,
+            self.connection.attribution(),
+        ))
+    }
+
     fn begin(&mut self) {
-        match mem::replace(&mut self.report, Report::None) {
-            Report::Due { by, parent } => self.instrument(by, Some(&parent)),
-            other => self.report = other,
+        if matches!(self.report, Report::Due { .. })
+            && let Report::Due { by, parent } = mem::replace(&mut self.report, Report::None)
+        {
+            self.instrument(by, parent.as_ref());
         }
     }
 
@@ -284,6 +289,7 @@ impl Running {
         let description = self.subject.description();
         description.write_attributes(&mut attributes, by.shows_query_text());
         if parent.is_none() {
+            orphans::found(&by);
             attributes.push(KeyValue::new(key::PARENT, key::UNKNOWN));
         }
         let mut builder =
@@ -311,11 +317,8 @@ impl Running {
         let took = self.began.elapsed();
         self.begin();
         if let Report::Begun(instrumented) = &mut self.report {
-            let Instrumented {
-                instruments,
-                labels,
-                ..
-            } = instrumented;
+            let labels = mem::take(&mut instrumented.labels);
+            let instruments = &instrumented.instruments;
             instruments.operation(labels, failure.as_ref(), took, self.returned_rows);
         }
         if wants_events() {

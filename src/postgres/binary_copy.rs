@@ -86,7 +86,9 @@ impl BinaryCopyInWriter {
     pub async fn finish(self: Pin<&mut Self>) -> Result<u64, Error> {
         let this = self.project();
         let result = this.driver.finish().await;
-        this.span.take().end_with(&result, failure);
+        this.span
+            .take()
+            .end(|| result.as_ref().err().map(failure), None);
         result
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
+    pin::pin,
 };
 
 use tokio_postgres::{
@@ -65,7 +66,7 @@ impl Client {
     /// For benches: the span of a query that takes no time.
     #[doc(hidden)]
     pub fn __span<T: ?Sized + ToStatement>(&self, statement: &T) {
-        self.spans.statement(statement).end(&Ok(()));
+        self.spans.statement(statement).end(&Ok(()), None);
     }
 
     /// The driver's client, for what wants to own one. Its queries are spans as those
@@ -111,7 +112,7 @@ impl Client {
         T: ?Sized + ToStatement + fmt::Debug,
     {
         let query = self.spans.statement(statement);
-        let values = self.driver.query_scalar(statement, params);
+        let values = pin!(self.driver.query_scalar(statement, params));
         query.returning(values, Vec::len).await
     }
 
@@ -127,7 +128,7 @@ impl Client {
         T: ?Sized + ToStatement + fmt::Debug,
     {
         let query = self.spans.statement(statement);
-        let value = self.driver.query_one_scalar(statement, params);
+        let value = pin!(self.driver.query_one_scalar(statement, params));
         query.returning(value, |_| 1).await
     }
 
@@ -143,7 +144,7 @@ impl Client {
         T: ?Sized + ToStatement + fmt::Debug,
     {
         let query = self.spans.statement(statement);
-        let value = self.driver.query_opt_scalar(statement, params);
+        let value = pin!(self.driver.query_opt_scalar(statement, params));
         query.returning(value, |value| value.iter().count()).await
     }
 
@@ -152,9 +153,9 @@ impl Client {
     ///
     /// As [`tokio_postgres::Client::simple_query_raw`].
     pub async fn simple_query_raw(&self, query: &str) -> Result<SimpleQueryStream, Error> {
-        let mut operation = self.spans.simple(query);
+        let operation = self.spans.simple(query);
         let text = operation.commented(query);
-        let messages = self.driver.simple_query_raw(&text);
+        let messages = pin!(self.driver.simple_query_raw(&text));
         operation.opened(messages, SimpleQueryStream::new).await
     }
 }

@@ -105,10 +105,13 @@ impl Connection {
     /// So that already the first query is noticed where it is sent.
     fn look(&mut self) {
         let cx = &mut Context::from_waker(Waker::noop());
-        while let Poll::Ready(Some(message)) = self.poll_driver(cx) {
-            self.early.push_back(message);
-            if self.early.len() == MAX_EARLY {
-                return;
+        // It meets its stream first.
+        for _ in 0..2 {
+            while let Poll::Ready(Some(message)) = self.poll_driver(cx) {
+                self.early.push_back(message);
+                if self.early.len() == MAX_EARLY {
+                    return;
+                }
             }
         }
     }

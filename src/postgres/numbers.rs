@@ -19,6 +19,10 @@ impl Hasher for Spread {
         self.write_u64(number.cast_unsigned() as u64);
     }
 
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+
     fn write_u64(&mut self, number: u64) {
         // Spreads small numbers over all bits, the highest and the lowest of which make a place.
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -1,5 +1,7 @@
 //! The queries that a client and a transaction have alike, written once for both.
 
+use std::pin::pin;
+
 use bytes::Buf;
 use tokio_postgres::{
     Error, Row, SimpleQueryMessage, Statement,
@@ -61,7 +63,7 @@ macro_rules! queries {
                 T: ?Sized + ToStatement,
             {
                 let query = self.spans.statement(statement);
-                let rows = self.driver.query(statement, params);
+                let rows = pin!(self.driver.query(statement, params));
                 query.returning(rows, Vec::len).await
             }
 
@@ -82,7 +84,7 @@ macro_rules! queries {
                 T: ?Sized + ToStatement,
             {
                 let query = self.spans.statement(statement);
-                let row = self.driver.query_one(statement, params);
+                let row = pin!(self.driver.query_one(statement, params));
                 query.returning(row, |_| 1).await
             }
 
@@ -98,7 +100,7 @@ macro_rules! queries {
                 T: ?Sized + ToStatement,
             {
                 let query = self.spans.statement(statement);
-                let row = self.driver.query_opt(statement, params);
+                let row = pin!(self.driver.query_opt(statement, params));
                 query.returning(row, |row| row.iter().count()).await
             }
 
@@ -127,7 +129,7 @@ macro_rules! queries {
                 I::IntoIter: ExactSizeIterator,
             {
                 let query = self.spans.statement(statement);
-                let rows = self.driver.query_raw(statement, params);
+                let rows = pin!(self.driver.query_raw(statement, params));
                 query.opened(rows, RowStream::new).await
             }
 
@@ -145,9 +147,9 @@ macro_rules! queries {
                 query: &str,
                 params: &[(&(dyn ToSql + Sync), Type)],
             ) -> Result<Vec<Row>, Error> {
-                let mut operation = self.spans.text(query);
+                let operation = self.spans.text(query);
                 let text = operation.commented(query);
-                let rows = self.driver.query_typed(&text, params);
+                let rows = pin!(self.driver.query_typed(&text, params));
                 operation.returning(rows, Vec::len).await
             }
 
@@ -159,9 +161,9 @@ macro_rules! queries {
                 query: &str,
                 params: &[(&(dyn ToSql + Sync), Type)],
             ) -> Result<Row, Error> {
-                let mut operation = self.spans.text(query);
+                let operation = self.spans.text(query);
                 let text = operation.commented(query);
-                let row = self.driver.query_typed_one(&text, params);
+                let row = pin!(self.driver.query_typed_one(&text, params));
                 operation.returning(row, |_| 1).await
             }
 
@@ -173,9 +175,9 @@ macro_rules! queries {
                 query: &str,
                 params: &[(&(dyn ToSql + Sync), Type)],
             ) -> Result<Option<Row>, Error> {
-                let mut operation = self.spans.text(query);
+                let operation = self.spans.text(query);
                 let text = operation.commented(query);
-                let row = self.driver.query_typed_opt(&text, params);
+                let row = pin!(self.driver.query_typed_opt(&text, params));
                 operation.returning(row, |row| row.iter().count()).await
             }
 
@@ -192,9 +194,9 @@ macro_rules! queries {
                 P: BorrowToSql,
                 I: IntoIterator<Item = (P, Type)>,
             {
-                let mut operation = self.spans.text(query);
+                let operation = self.spans.text(query);
                 let text = operation.commented(query);
-                let rows = self.driver.query_typed_raw(&text, params);
+                let rows = pin!(self.driver.query_typed_raw(&text, params));
                 operation.opened(rows, RowStream::new).await
             }
 
@@ -215,7 +217,7 @@ macro_rules! queries {
                 T: ?Sized + ToStatement,
             {
                 let query = self.spans.statement(statement);
-                query.traced(self.driver.execute(statement, params)).await
+                query.traced(pin!(self.driver.execute(statement, params))).await
             }
 
             /// Runs a text with parameters of given types and returns the number of rows affected.
@@ -226,9 +228,9 @@ macro_rules! queries {
                 query: &str,
                 params: &[(&(dyn ToSql + Sync), Type)],
             ) -> Result<u64, Error> {
-                let mut operation = self.spans.text(query);
+                let operation = self.spans.text(query);
                 let text = operation.commented(query);
-                operation.traced(self.driver.execute_typed(&text, params)).await
+                operation.traced(pin!(self.driver.execute_typed(&text, params))).await
             }
 
             /// Runs a statement with parameters from an iterator and returns the number of rows
@@ -247,7 +249,7 @@ macro_rules! queries {
                 I::IntoIter: ExactSizeIterator,
             {
                 let query = self.spans.statement(statement);
-                query.traced(self.driver.execute_raw(statement, params)).await
+                query.traced(pin!(self.driver.execute_raw(statement, params))).await
             }
 
             /// Runs a `COPY … FROM STDIN` and returns the sink of its data.
@@ -267,7 +269,7 @@ macro_rules! queries {
                 U: Buf + 'static + Send,
             {
                 let copy = self.spans.statement(statement);
-                copy.opened(self.driver.copy_in(statement), CopyInSink::new).await
+                copy.opened(pin!(self.driver.copy_in(statement)), CopyInSink::new).await
             }
 
             /// Runs a `COPY … TO STDOUT` and returns the stream of its data.
@@ -279,7 +281,7 @@ macro_rules! queries {
                 T: ?Sized + ToStatement,
             {
                 let copy = self.spans.statement(statement);
-                let data = self.driver.copy_out(statement);
+                let data = pin!(self.driver.copy_out(statement));
                 copy.opened(data, CopyOutStream::new).await
             }
 
@@ -290,9 +292,9 @@ macro_rules! queries {
                 &self,
                 query: &str,
             ) -> Result<Vec<SimpleQueryMessage>, Error> {
-                let mut operation = self.spans.simple(query);
+                let operation = self.spans.simple(query);
                 let text = operation.commented(query);
-                let messages = self.driver.simple_query(&text);
+                let messages = pin!(self.driver.simple_query(&text));
                 let rows = |messages: &Vec<_>| messages.iter().filter(|one| is_row(one)).count();
                 operation.returning(messages, rows).await
             }
@@ -306,9 +308,9 @@ macro_rules! queries {
                 "db.batch_execute(\"CREATE TABLE a (id int); CREATE TABLE b (id int)\").await?;"
             )]
             pub async fn batch_execute(&self, query: &str) -> Result<(), Error> {
-                let mut operation = self.spans.simple(query);
+                let operation = self.spans.simple(query);
                 let text = operation.commented(query);
-                operation.traced(self.driver.batch_execute(&text)).await
+                operation.traced(pin!(self.driver.batch_execute(&text))).await
             }
 
             /// Prepares a statement. The span says so: its operation is `PREPARE`. The spans of its
@@ -333,7 +335,7 @@ macro_rules! queries {
                 query: &str,
                 parameter_types: &[Type],
             ) -> Result<Statement, Error> {
-                let statement = self.driver.prepare_typed(query, parameter_types);
+                let statement = pin!(self.driver.prepare_typed(query, parameter_types));
                 self.spans.prepared(query, statement).await
             }
         }

@@ -1,23 +1,19 @@
 //! The spans of one connection's queries.
 
 mod failure;
+mod under_way;
 
-use std::{
-    borrow::Cow,
-    cell::LazyCell,
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-};
+use std::{borrow::Cow, cell::LazyCell, pin::Pin, sync::Arc};
 
 use ::opentelemetry::Context;
 use tokio_postgres::{Error, Statement};
 
 pub(super) use failure::{Refusal, failure, refused};
+use under_way::UnderWay;
 
 use super::{
-    observer::{Announcement, Key, Observed, Sent, callers::Announced},
-    statement::{Source, Statements, ToStatement, number},
+    observer::{Announcement, Key, Observed, Sent},
+    statement::{Prepared, Source, Statements, ToStatement},
 };
 use crate::opentelemetry::{
     ConnectionInfo, Failure, QuerySpan, parent,
@@ -55,12 +51,11 @@ impl Spans {
     pub(super) fn statement<T: ?Sized + ToStatement>(&self, statement: &T) -> Operation {
         match statement.source() {
             Source::Text(text) => self.text(text),
-            Source::Prepared(prepared) => {
-                // The driver tells it only by its `Debug`: it is read once, if at all.
-                let number = LazyCell::new(|| number(prepared));
+            Source::Prepared(statement) => {
+                let prepared = LazyCell::new(|| self.of_statement(statement));
                 self.begin(
-                    || number.map(Sent::Statement),
-                    || self.of_statement(*number),
+                    || prepared.number.map(Sent::Statement),
+                    || Arc::clone(&prepared.description),
                 )
             }
         }
@@ -86,9 +81,16 @@ impl Spans {
 
     /// Begins to bind a statement, which may have to be prepared before.
     pub(super) fn bind<T: ?Sized + ToStatement>(&self, statement: &T) -> (Operation, Runs) {
+        let (description, sent) = match statement.source() {
+            Source::Text(text) => (Arc::new(describe(text)), Some(Sent::Text(text))),
+            Source::Prepared(statement) => {
+                let prepared = self.of_statement(statement);
+                (prepared.description, prepared.number.map(Sent::Statement))
+            }
+        };
         let runs = Runs {
-            description: self.description(statement),
-            key: self.key(statement),
+            description,
+            key: sent.map(|sent| self.observed.key(sent)),
         };
         let preparation = || runs.key.and_then(Key::of_preparation).map(Sent::Known);
         let bind = self.begin(preparation, || runs.description.only("BIND"));
@@ -107,44 +109,29 @@ impl Spans {
     pub(super) async fn prepared(
         &self,
         text: &str,
-        prepare: impl Future<Output = Result<Statement, Error>>,
+        prepare: Pin<&mut impl Future<Output = Result<Statement, Error>>>,
     ) -> Result<Statement, Error> {
         let description = describe(text);
         let prepared = || description.only("PREPARE");
         let operation = self.begin(|| Some(Sent::Preparation(text)), prepared);
         let statement = operation.traced(prepare).await?;
-        self.statements.insert(&statement, Arc::new(description));
+        let strangers = self.observed.strangers();
+        self.statements
+            .insert(&statement, Arc::new(description), strangers);
         Ok(statement)
     }
 
     /// Announces a text that the driver may send by itself.
     pub(super) fn expect(&self, text: &str) -> Option<Announcement> {
         let wanted = self.connection.wants_descriptions();
-        wanted.then(|| self.observed.announce(Sent::Text(text)))
+        wanted.then(|| self.observed.announce(Sent::Text(text), None))
     }
 
-    fn description<T: ?Sized + ToStatement>(&self, statement: &T) -> Arc<Description> {
-        match statement.source() {
-            Source::Text(text) => Arc::new(describe(text)),
-            Source::Prepared(prepared) => self.of_statement(number(prepared)),
-        }
-    }
-
-    fn key<T: ?Sized + ToStatement>(&self, statement: &T) -> Option<Key> {
-        let sent = match statement.source() {
-            Source::Text(text) => Sent::Text(text),
-            Source::Prepared(prepared) => Sent::Statement(number(prepared)?),
-        };
-        Some(self.observed.key(sent))
-    }
-
-    /// What a statement was prepared from, by whoever did it.
-    fn of_statement(&self, number: Option<u64>) -> Arc<Description> {
-        let known = number.and_then(|number| {
-            let prepared_here = self.statements.find(number);
-            prepared_here.or_else(|| self.observed.description(number))
-        });
-        known.unwrap_or_default()
+    /// What is known of a statement, whoever prepared it.
+    fn of_statement(&self, statement: &Statement) -> Prepared {
+        let strangers = self.observed.strangers();
+        let observed = |number| self.observed.description(number);
+        self.statements.find(statement, strangers, observed)
     }
 
     /// Where an operation that begins now belongs; nowhere while nobody wants to know.
@@ -160,10 +147,8 @@ impl Spans {
     ) -> Operation {
         let span = QuerySpan::start(&self.connection, subject);
         let sent = span.is_recording().then(sent).flatten();
-        Operation {
-            span,
-            announcement: sent.map(|sent| self.observed.announce(sent)),
-        }
+        let announcement = sent.map(|sent| self.observed.announce(sent, span.due()));
+        Operation { span, announcement }
     }
 }
 
@@ -206,79 +191,59 @@ pub(super) struct Runs {
 impl Operation {
     /// A text of it as it is to be sent: with a comment that names its span, where that is wanted.
     /// Not for what is prepared.
-    pub(super) fn commented<'a>(&mut self, text: &'a str) -> Cow<'a, str> {
+    pub(super) fn commented<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.span.commented(text)
     }
 
     /// Runs it to its end, and its span with it.
-    pub(super) async fn traced<T>(
-        mut self,
-        query: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
-        let result = self.awaited(query).await;
-        self.end(&result);
-        result
+    pub(super) fn traced<T>(
+        self,
+        query: Pin<&mut impl Future<Output = Result<T, Error>>>,
+    ) -> impl Future<Output = Result<T, Error>> {
+        UnderWay::of(self, query, |operation, result| {
+            operation.end(&result, None);
+            result
+        })
     }
 
     /// As [`traced`](Self::traced), for what returns as many rows as `rows` counts.
-    pub(super) async fn returning<T>(
-        mut self,
-        query: impl Future<Output = Result<T, Error>>,
+    pub(super) fn returning<T>(
+        self,
+        query: Pin<&mut impl Future<Output = Result<T, Error>>>,
         rows: impl FnOnce(&T) -> usize,
-    ) -> Result<T, Error> {
-        let result = self.awaited(query).await;
-        if let Ok(returned) = &result {
-            self.span.rows(rows(returned) as u64);
-        }
-        self.end(&result);
-        result
+    ) -> impl Future<Output = Result<T, Error>> {
+        UnderWay::of(self, query, |operation, result| {
+            let rows = result.as_ref().ok().map(|returned| rows(returned) as u64);
+            operation.end(&result, rows);
+            result
+        })
     }
 
     /// Opens a stream, which goes on with the span.
-    pub(super) async fn opened<D, S>(
-        mut self,
-        stream: impl Future<Output = Result<D, Error>>,
+    pub(super) fn opened<D, S>(
+        self,
+        stream: Pin<&mut impl Future<Output = Result<D, Error>>>,
         stream_of: impl FnOnce(D, QuerySpan) -> S,
-    ) -> Result<S, Error> {
-        match self.awaited(stream).await {
+    ) -> impl Future<Output = Result<S, Error>> {
+        UnderWay::of(self, stream, |operation, result| match result {
             // What is not written yet stays announced.
-            Ok(driver) => Ok(stream_of(driver, self.span)),
+            Ok(driver) => Ok(stream_of(driver, operation.span)),
             Err(error) => {
                 let failed = Err(error);
-                self.end(&failed);
+                operation.end(&failed, None);
                 failed
             }
-        }
-    }
-
-    /// The driver's future, which sends the query when it is first polled. The span is made while
-    /// the answer is waited for, by the connection once it has written the query.
-    async fn awaited<F: Future>(&mut self, driver: F) -> F::Output {
-        let mut driver = pin!(driver);
-        let answer = poll_fn(|cx| {
-            let announced = self.announcement.as_ref().map(|_| Announced::begin());
-            let polled = driver.as_mut().poll(cx);
-            drop(announced);
-            if polled.is_pending()
-                && let Some(announcement) = &self.announcement
-                && let Some(due) = self.span.lend()
-            {
-                announcement.begin_later(due);
-            }
-            polled
         })
-        .await;
-        self.span.reclaim();
-        answer
     }
 
-    /// It has ended so.
-    pub(super) fn end<T>(self, result: &Result<T, Error>) {
+    /// It has ended so, and returned so many rows if that is known.
+    pub(super) fn end<T>(self, result: &Result<T, Error>, rows: Option<u64>) {
         let rolled_back = self.announcement.is_some_and(Announcement::withdraw);
-        match result {
-            Ok(_) if rolled_back => self.span.fail(Failure::rolled_back),
-            result => self.span.end_with(result, failure),
-        }
+        let failed = || match result {
+            Ok(_) => rolled_back.then(Failure::rolled_back),
+            Err(error) => Some(failure(error)),
+        };
+        self.span.end(failed, rows);
     }
 
     /// The driver sends it, if it still can, and nobody waits for the answer.

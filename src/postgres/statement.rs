@@ -58,22 +58,121 @@ mod private {
 ///
 /// The driver keeps no text, and does not tell when a statement is gone.
 #[derive(Debug, Default)]
-pub(super) struct Statements(Mutex<Recent<u64, Arc<Description>, Numbers>>);
+pub(super) struct Statements(Mutex<Known>);
+
+/// What is known of a statement.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Prepared {
+    /// 7 of what the driver named `s7`.
+    pub(super) number: Option<u64>,
+    /// What it was prepared from.
+    pub(super) description: Arc<Description>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    texts: Recent<u64, Arc<Description>, Numbers>,
+    /// To ask the driver for a statement's number costs more than a query's announcement.
+    places: Recent<Place, Placed, Numbers>,
+    last: Option<(Place, Placed)>,
+}
+
+/// A statement that was at a place, when so many statements were not prepared by the wrapper.
+#[derive(Clone, Debug)]
+struct Placed {
+    prepared: Prepared,
+    strangers: u64,
+}
 
 impl Statements {
-    pub(super) fn insert(&self, statement: &Statement, description: Arc<Description>) {
-        if let Some(number) = number(statement) {
-            self.lock().insert(number, description);
+    /// The wrapper has prepared a statement. `strangers` counts those of the connection that it has
+    /// not, if that is known.
+    pub(super) fn insert(
+        &self,
+        statement: &Statement,
+        description: Arc<Description>,
+        strangers: Option<u64>,
+    ) {
+        let Some(number) = number(statement) else {
+            return;
+        };
+        let prepared = Prepared {
+            number: Some(number),
+            description: Arc::clone(&description),
+        };
+        let mut known = self.lock();
+        known.texts.insert(number, description);
+        known.put(statement, prepared, strangers);
+    }
+
+    /// What is known of a statement; of one that the wrapper has not prepared, `elsewhere` may know.
+    pub(super) fn find(
+        &self,
+        statement: &Statement,
+        strangers: Option<u64>,
+        elsewhere: impl FnOnce(u64) -> Option<Arc<Description>>,
+    ) -> Prepared {
+        if let Some(prepared) = self.lock().at(statement, strangers) {
+            return prepared;
+        }
+        let Some(number) = number(statement) else {
+            return Prepared::default();
+        };
+        let here = self.lock().texts.find(&number);
+        let description = here.or_else(|| elsewhere(number)).unwrap_or_default();
+        let prepared = Prepared {
+            number: Some(number),
+            description,
+        };
+        self.lock().put(statement, prepared.clone(), strangers);
+        prepared
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn at(&mut self, statement: &Statement, strangers: Option<u64>) -> Option<Prepared> {
+        let (strangers, place) = (strangers?, Place::of(statement)?);
+        let placed = match &self.last {
+            Some((last, placed)) if *last == place => placed,
+            _ => &self.last.insert((place, self.places.find(&place)?)).1,
+        };
+        (placed.strangers == strangers).then(|| placed.prepared.clone())
+    }
+
+    fn put(&mut self, statement: &Statement, prepared: Prepared, strangers: Option<u64>) {
+        if let (Some(place), Some(strangers)) = (Place::of(statement), strangers) {
+            let placed = Placed {
+                prepared,
+                strangers,
+            };
+            self.last = Some((place, placed.clone()));
+            self.places.insert(place, placed);
         }
     }
+}
 
-    /// What the statement of this number was prepared from, if the wrapper did it.
-    pub(super) fn find(&self, number: u64) -> Option<Arc<Description>> {
-        self.lock().find(&number)
-    }
+/// Where the types of a statement's parameters and columns lie in memory, which its clones share.
+///
+/// No two statements are at one place at once. One may come to where another was: if the wrapper
+/// prepared it, it takes that one's entry, and if somebody else did, there is another stranger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Place {
+    parameters: usize,
+    columns: usize,
+}
 
-    fn lock(&self) -> MutexGuard<'_, Recent<u64, Arc<Description>, Numbers>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl Place {
+    /// None: it has neither, and so no memory for them.
+    fn of(statement: &Statement) -> Option<Self> {
+        let (parameters, columns) = (statement.params(), statement.columns());
+        (!parameters.is_empty() || !columns.is_empty()).then(|| Place {
+            parameters: parameters.as_ptr().addr(),
+            columns: columns.as_ptr().addr(),
+        })
     }
 }
 

@@ -145,7 +145,9 @@ where
     pub fn poll_finish(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<u64, Error>> {
         let this = self.project();
         let result = ready!(this.driver.poll_finish(cx));
-        this.span.take().end_with(&result, failure);
+        this.span
+            .take()
+            .end(|| result.as_ref().err().map(failure), None);
         Poll::Ready(result)
     }
 
@@ -236,7 +238,7 @@ impl ReadSpan {
 
     /// The span, which is to end now.
     fn counted(&mut self) -> QuerySpan {
-        let mut span = self.span.take();
+        let span = self.span.take();
         if let Some(rows) = self.rows {
             span.rows(rows);
         }

@@ -3,7 +3,7 @@
 mod builder;
 mod rollback;
 
-use std::{borrow::Cow, ops::Deref};
+use std::{borrow::Cow, ops::Deref, pin::pin};
 
 use tokio_postgres::{
     Error, Row,
@@ -47,7 +47,7 @@ impl<'a> Transaction<'a> {
             Some(savepoint) => Cow::Owned(format!("RELEASE {savepoint}")),
             None => Cow::Borrowed("COMMIT"),
         });
-        commit.traced(self.driver.commit()).await
+        commit.traced(pin!(self.driver.commit())).await
     }
 
     /// Rolls the transaction back, or to the savepoint.
@@ -57,7 +57,7 @@ impl<'a> Transaction<'a> {
     pub async fn rollback(self) -> Result<(), Error> {
         let savepoint = self.rollback.disarm();
         let rollback = self.spans.composed(|| rollback(savepoint));
-        rollback.traced(self.driver.rollback()).await
+        rollback.traced(pin!(self.driver.rollback())).await
     }
 
     /// Sets a savepoint.
@@ -80,7 +80,7 @@ impl<'a> Transaction<'a> {
         let name = name.into();
         let savepoint = self.spans.composed(|| format!("SAVEPOINT {name}"));
         let driver = savepoint
-            .traced(self.driver.savepoint(name.clone()))
+            .traced(pin!(self.driver.savepoint(name.clone())))
             .await?;
         Ok(Transaction {
             driver,
@@ -129,7 +129,9 @@ impl<'a> Transaction<'a> {
         I::IntoIter: ExactSizeIterator,
     {
         let (bind, runs) = self.spans.bind(statement);
-        let driver = bind.traced(self.driver.bind_raw(statement, params)).await?;
+        let driver = bind
+            .traced(pin!(self.driver.bind_raw(statement, params)))
+            .await?;
         Ok(Portal { driver, runs })
     }
 
@@ -139,7 +141,7 @@ impl<'a> Transaction<'a> {
     /// The driver's own.
     pub async fn query_portal(&self, portal: &Portal, max_rows: i32) -> Result<Vec<Row>, Error> {
         let query = self.spans.run(&portal.runs);
-        let rows = self.driver.query_portal(&portal.driver, max_rows);
+        let rows = pin!(self.driver.query_portal(&portal.driver, max_rows));
         query.returning(rows, Vec::len).await
     }
 
@@ -153,7 +155,7 @@ impl<'a> Transaction<'a> {
         max_rows: i32,
     ) -> Result<RowStream, Error> {
         let query = self.spans.run(&portal.runs);
-        let rows = self.driver.query_portal_raw(&portal.driver, max_rows);
+        let rows = pin!(self.driver.query_portal_raw(&portal.driver, max_rows));
         query.opened(rows, RowStream::new).await
     }
 }

@@ -155,7 +155,7 @@ fn returned_rows_are_for_who_wants_them() {
     for wanted in [false, true] {
         let pipeline = Pipeline::new();
         let own = pipeline.instrumentation().returned_rows(wanted);
-        let mut span = QuerySpan::start(&connection(Some(own)), || describe("SELECT FROM chosen"));
+        let span = QuerySpan::start(&connection(Some(own)), || describe("SELECT FROM chosen"));
         span.rows(7);
         span.finish();
         let rows = attribute(&pipeline.spans()[0], "db.response.returned_rows");

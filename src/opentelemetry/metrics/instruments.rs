@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    fmt, mem,
+    fmt, mem, slice,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -12,7 +12,11 @@ use ::opentelemetry::{
     metrics::{Counter, Histogram, Meter, MeterProvider, UpDownCounter},
 };
 
-use super::{closed_set::ClosedSet, names};
+use super::{
+    closed_set::ClosedSet,
+    names,
+    unrecorded::{Measurement, Unrecorded},
+};
 use crate::{
     error::{Error, Hop, Kind},
     opentelemetry::{
@@ -54,6 +58,8 @@ pub(in crate::opentelemetry) struct Instruments {
     operations: ClosedSet,
     collections: ClosedSet,
     sqlstates: ClosedSet,
+    /// Of operations that have ended.
+    unrecorded: Unrecorded,
 }
 
 /// How something ended.
@@ -76,7 +82,22 @@ impl Outcome {
 
 impl Instruments {
     pub(in crate::opentelemetry) fn of(provider: &(impl MeterProvider + ?Sized)) -> Arc<Self> {
-        Arc::new(Instruments::new(&provider.meter_with_scope(scope())))
+        let meter = provider.meter_with_scope(scope());
+        let instruments = Arc::new(Instruments::new(&meter));
+        let collected = Arc::downgrade(&instruments);
+        let version = KeyValue::new(names::VERSION, env!("CARGO_PKG_VERSION"));
+        // Callbacks are called before what was recorded is read.
+        meter
+            .u64_observable_gauge(names::CLIENT_INFO)
+            .with_description("1, with the version of the library.")
+            .with_callback(move |observer| {
+                if let Some(instruments) = collected.upgrade() {
+                    instruments.record();
+                }
+                observer.observe(1, slice::from_ref(&version));
+            })
+            .build();
+        instruments
     }
 
     /// Those of this moment's global provider. A meter stays with the provider that it came from:
@@ -171,6 +192,7 @@ impl Instruments {
             operations: ClosedSet::of(64),
             collections: ClosedSet::of(256),
             sqlstates: ClosedSet::of(64),
+            unrecorded: Unrecorded::default(),
         }
     }
 
@@ -189,10 +211,11 @@ impl Instruments {
         labels
     }
 
-    /// An operation ended, which has these [`labels`](Self::labels).
+    /// An operation ended, which has these [`labels`](Self::labels). It is [recorded](Self::record)
+    /// later.
     pub(in crate::opentelemetry) fn operation(
         &self,
-        labels: &mut Vec<KeyValue>,
+        mut labels: Vec<KeyValue>,
         failure: Option<&Failure>,
         took: Duration,
         returned_rows: Option<u64>,
@@ -200,10 +223,36 @@ impl Instruments {
         if let Some(failure) = failure {
             labels.extend(self.error_labels(failure));
         }
-        self.operation_duration.record(took.as_secs_f64(), labels);
-        if let Some(returned_rows) = returned_rows {
-            self.returned_rows.record(returned_rows, labels);
+        let has_room = self.unrecorded.push(Measurement {
+            labels,
+            took,
+            returned_rows,
+        });
+        if !has_room {
+            self.record();
         }
+    }
+
+    /// Records the operations that have ended, if there are enough of them to be worth it.
+    pub(in crate::opentelemetry) fn record_many(&self) {
+        if self.unrecorded.are_many() {
+            self.record();
+        }
+    }
+
+    /// Records the operations that have ended.
+    pub(in crate::opentelemetry) fn record(&self) {
+        self.unrecorded.drain(|measurement| {
+            let Measurement {
+                labels,
+                took,
+                returned_rows,
+            } = measurement;
+            self.operation_duration.record(took.as_secs_f64(), &labels);
+            if let Some(returned_rows) = returned_rows {
+                self.returned_rows.record(returned_rows, &labels);
+            }
+        });
     }
 
     /// A phase of a connect ended.
@@ -265,6 +314,12 @@ impl Instruments {
         [KeyValue::new(key::ERROR_TYPE, error_type)]
             .into_iter()
             .chain(status_code)
+    }
+}
+
+impl Drop for Instruments {
+    fn drop(&mut self) {
+        self.record();
     }
 }
 

@@ -12,6 +12,7 @@
 //! | `approzium.session.renewals` | counter | `approzium.outcome` |
 //! | `approzium.denials` | counter | `approzium.reason` |
 //! | `approzium.spans.without_parent` | counter | |
+//! | `approzium.client.info` | gauge, 1 | `approzium.version` |
 //!
 //! Those of OpenTelemetry's
 //! [conventions](https://opentelemetry.io/docs/specs/semconv/db/database-metrics/) have their names,
@@ -57,6 +58,7 @@ mod closed_set;
 mod connections;
 mod instruments;
 mod names;
+mod unrecorded;
 
 pub(crate) use connections::OpenConnection;
 pub(super) use instruments::{Instruments, Outcome};

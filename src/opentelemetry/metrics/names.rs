@@ -15,6 +15,7 @@ pub(super) const PHASE_DURATION: &str = "approzium.connect.phase.duration";
 pub(super) const SESSION_RENEWALS: &str = "approzium.session.renewals";
 pub(super) const DENIALS: &str = "approzium.denials";
 pub(super) const SPANS_WITHOUT_PARENT: &str = "approzium.spans.without_parent";
+pub(super) const CLIENT_INFO: &str = "approzium.client.info";
 
 /// Every metric of this library's client side.
 pub const METRICS: &[&str] = &[
@@ -28,6 +29,7 @@ pub const METRICS: &[&str] = &[
     SESSION_RENEWALS,
     DENIALS,
     SPANS_WITHOUT_PARENT,
+    CLIENT_INFO,
 ];
 
 pub(super) const POOL_NAME: &str = "db.client.connection.pool.name";
@@ -36,3 +38,4 @@ pub(super) const USED: &str = "used";
 pub(super) const PHASE: &str = "approzium.phase";
 pub(super) const OUTCOME: &str = "approzium.outcome";
 pub(super) const REASON: &str = "approzium.reason";
+pub(super) const VERSION: &str = "approzium.version";

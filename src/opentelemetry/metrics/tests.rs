@@ -44,7 +44,7 @@ fn connection(meters: &Meters) -> (Arc<Instrumentation>, Arc<ConnectionInfo>) {
 }
 
 fn run(connection: &Arc<ConnectionInfo>, text: &str, result: Result<u64, Failure>) {
-    let mut span = QuerySpan::start(connection, || describe(text));
+    let span = QuerySpan::start(connection, || describe(text));
     match result {
         Ok(rows) => {
             span.rows(rows);

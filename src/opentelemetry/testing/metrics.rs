@@ -104,7 +104,11 @@ fn of_data<T: Copy>(metric: &Metric, data: &MetricData<T>, number: fn(T) -> f64)
                 point(labels!(one), one.sum(), Some(one.count()), bounds)
             })
             .collect(),
-        MetricData::Gauge(_) | MetricData::ExponentialHistogram(_) => {
+        MetricData::Gauge(gauge) => gauge
+            .data_points()
+            .map(|one| point(labels!(one), one.value(), None, Vec::new()))
+            .collect(),
+        MetricData::ExponentialHistogram(_) => {
             panic!("{} is neither", metric.name())
         }
     }

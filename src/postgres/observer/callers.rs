@@ -14,7 +14,7 @@ use std::{
 
 use ::opentelemetry::{Context, trace::TraceContextExt};
 
-use super::{Observed, parents::Ended};
+use super::Observed;
 use crate::opentelemetry::parent;
 
 /// The wakers of one connection.
@@ -29,81 +29,75 @@ pub(in crate::postgres) struct Callers {
 #[derive(Debug)]
 struct NotingWaker {
     task: Waker,
-    observed: OnceLock<Arc<Observed>>,
+    observed: Arc<Observed>,
     /// The first who woke.
     noted: OnceLock<Context>,
 }
 
 thread_local! {
-    /// The connection that this thread is polling.
-    static POLLED: RefCell<Option<Polled>> = const { RefCell::new(None) };
+    /// Whether this thread is polling a connection of ours.
+    static POLLS: Cell<bool> = const { Cell::new(false) };
     /// Whether it is the wrapper that sends on this thread.
     static ANNOUNCED: Cell<bool> = const { Cell::new(false) };
+    /// Who is met while this thread polls.
+    static MEETING: RefCell<Meeting> = const { RefCell::new(Meeting::None) };
 }
 
-struct Polled {
-    waker: Arc<NotingWaker>,
-    observed: Option<Arc<Observed>>,
-    ended: Ended,
+/// Only the driver knows both a connection and its stream: they meet when it is polled.
+enum Meeting {
+    None,
+    Expected,
+    Met(Arc<Observed>),
 }
 
 impl Callers {
-    /// Polls the driver's connection.
+    /// Polls the driver's connection. The first time that only meets the stream below.
     pub(in crate::postgres) fn poll<T>(
         &mut self,
         cx: &mut TaskContext<'_>,
         poll: impl FnOnce(&mut TaskContext<'_>) -> Poll<T>,
     ) -> Poll<T> {
+        // It is handed over and back, which spares counting references.
+        let Some(observed) = self.observed.take() else {
+            let (result, met) = meet(|| poll(cx));
+            self.observed = met;
+            return result;
+        };
         let last = self.waker.take();
         let noted = last.as_ref().and_then(|(noting, _)| noting.noted.get());
         let caller = noted.cloned();
-        let (noting, waker) = self.next_waker(last, cx.waker());
-        if let Some(observed) = &self.observed {
-            observed.poll_begins();
-        }
-        // Both are handed over and back, which spares counting references.
-        let polling = Polling::begin(Polled {
-            waker: noting,
-            observed: self.observed.take(),
-            ended: Ended::default(),
-        });
+        let (noting, waker) = next_waker(last, cx.waker(), &observed);
+        observed.poll_begins();
+        let polling = Polling::begin(&observed);
         let result = poll(&mut TaskContext::from_waker(&waker));
-        if let Some(polled) = polling.end() {
-            if let Some(observed) = &polled.observed {
-                observed.poll_ended(caller, polled.ended);
-                let known = || Arc::clone(observed);
-                polled.waker.observed.get_or_init(known);
-            }
-            self.observed = polled.observed;
-            self.waker = Some((polled.waker, waker));
-        }
+        drop(polling);
+        observed.poll_ended(caller);
+        self.waker = Some((noting, waker));
+        self.observed = Some(observed);
         result
     }
+}
 
-    /// Who wakes this one was not known to anybody before. An old one may still be held by who is
-    /// late to wake it.
-    fn next_waker(
-        &self,
-        last: Option<(Arc<NotingWaker>, Waker)>,
-        task: &Waker,
-    ) -> (Arc<NotingWaker>, Waker) {
-        let is_fresh = |(noting, _): &(Arc<NotingWaker>, Waker)| {
-            noting.noted.get().is_none() && noting.task.will_wake(task)
-        };
-        last.filter(is_fresh).unwrap_or_else(|| {
-            let noting = Arc::new(NotingWaker {
-                task: task.clone(),
-                observed: self
-                    .observed
-                    .clone()
-                    .map(OnceLock::from)
-                    .unwrap_or_default(),
-                noted: OnceLock::new(),
-            });
-            let waker = Waker::from(Arc::clone(&noting));
-            (noting, waker)
-        })
-    }
+/// Who wakes this one was not known to anybody before. An old one may still be held by who is late to
+/// wake it.
+fn next_waker(
+    last: Option<(Arc<NotingWaker>, Waker)>,
+    task: &Waker,
+    observed: &Arc<Observed>,
+) -> (Arc<NotingWaker>, Waker) {
+    let is_fresh = |(noting, _): &(Arc<NotingWaker>, Waker)| {
+        noting.noted.get().is_none() && noting.task.will_wake(task)
+    };
+    last.filter(is_fresh).unwrap_or_else(|| {
+        observed.poll.by(task);
+        let noting = Arc::new(NotingWaker {
+            task: task.clone(),
+            observed: Arc::clone(observed),
+            noted: OnceLock::new(),
+        });
+        let waker = Waker::from(Arc::clone(&noting));
+        (noting, waker)
+    })
 }
 
 impl Wake for NotingWaker {
@@ -112,13 +106,8 @@ impl Wake for NotingWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let is_wanted = |observed: &Arc<Observed>| observed.is_wanted();
-        // While this thread polls a connection, it is not in the midst of a caller's query; nor
-        // while it ends.
-        if !ANNOUNCED.get()
-            && polled(|polled| polled.is_none()).unwrap_or(false)
-            && self.observed.get().is_some_and(is_wanted)
-        {
+        // While this thread polls a connection, it is not in the midst of a caller's query.
+        if !ANNOUNCED.get() && !POLLS.get() && self.observed.is_wanted() {
             self.noted.get_or_init(caller);
         }
         self.task.wake_by_ref();
@@ -154,79 +143,56 @@ fn caller() -> Context {
 }
 
 /// While this thread polls a connection of ours.
-struct Polling {
-    /// What it polled before, until this has ended.
-    outer: Option<Option<Polled>>,
+struct Polling<'a> {
+    observed: &'a Observed,
+    outer: bool,
 }
 
-impl Polling {
-    fn begin(new: Polled) -> Self {
+impl<'a> Polling<'a> {
+    fn begin(observed: &'a Observed) -> Self {
+        observed.poll.begin();
         Polling {
-            outer: polled(|polled| polled.replace(new)),
+            observed,
+            outer: POLLS.replace(true),
         }
-    }
-
-    fn end(mut self) -> Option<Polled> {
-        let outer = self.outer.take()?;
-        polled(|polled| mem::replace(polled, outer)).flatten()
     }
 }
 
-impl Drop for Polling {
+impl Drop for Polling<'_> {
     fn drop(&mut self) {
-        if let Some(outer) = self.outer.take() {
-            polled(|polled| mem::replace(polled, outer));
-        }
+        POLLS.set(self.outer);
+        self.observed.poll.end();
     }
 }
 
-/// None where the thread is ending. Nothing is to be dropped in `look`, which nobody may enter
-/// twice.
-fn polled<T>(look: impl FnOnce(&mut Option<Polled>) -> T) -> Option<T> {
-    let looked = |polled: &RefCell<Option<Polled>>| look(&mut polled.borrow_mut());
-    POLLED.try_with(looked).ok()
-}
+/// Whom `poll` meets.
+fn meet<T>(poll: impl FnOnce() -> T) -> (T, Option<Arc<Observed>>) {
+    /// What was met before, until this has ended.
+    struct Outer(Meeting);
 
-/// The real waker of the task that polls a stream, where that is the task of a connection of ours.
-#[derive(Debug, Default)]
-pub(super) struct Task(Option<Waker>);
-
-impl Task {
-    /// For a stream that is being polled: whether it is by a connection of ours.
-    pub(super) fn is_met(&mut self, observed: &Arc<Observed>) -> bool {
-        let last = self.0.take();
-        let met = polled(|polled| {
-            let polled = polled.as_mut()?;
-            polled.observed.get_or_insert_with(|| Arc::clone(observed));
-            let task = &polled.waker.task;
-            let is_same = last.as_ref().is_some_and(|last| last.will_wake(task));
-            Some((!is_same).then(|| task.clone()))
-        });
-        match met.flatten() {
-            Some(new) => {
-                self.0 = new.or(last);
-                true
-            }
-            None => false,
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            MEETING.replace(mem::replace(&mut self.0, Meeting::None));
         }
     }
 
-    /// As long as a connection of ours polls: its task's waker, else the one at hand.
-    pub(super) fn context<'a>(&'a self, cx: &'a TaskContext<'_>) -> TaskContext<'a> {
-        TaskContext::from_waker(self.0.as_ref().unwrap_or(cx.waker()))
+    let outer = Outer(MEETING.replace(Meeting::Expected));
+    let result = poll();
+    let met = MEETING.replace(Meeting::None);
+    drop(outer);
+    match met {
+        Meeting::Met(observed) => (result, Some(observed)),
+        Meeting::None | Meeting::Expected => (result, None),
     }
 }
 
-/// How far the poll of the connection has come that `observed` belongs to.
-pub(super) fn came(observed: &Arc<Observed>, ended: impl FnOnce(&mut Ended)) {
-    polled(|polled| {
-        if let Some(polled) = polled
-            && polled
-                .observed
-                .as_ref()
-                .is_some_and(|known| Arc::ptr_eq(known, observed))
-        {
-            ended(&mut polled.ended);
+/// For a stream that is being polled by somebody.
+pub(super) fn introduce(observed: &Arc<Observed>) {
+    // None: the thread is ending.
+    let _ = MEETING.try_with(|meeting| {
+        let meeting = &mut *meeting.borrow_mut();
+        if matches!(meeting, Meeting::Expected) {
+            *meeting = Meeting::Met(Arc::clone(observed));
         }
     });
 }

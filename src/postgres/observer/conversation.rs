@@ -5,12 +5,14 @@ use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
 use ::opentelemetry::Context;
 
 use super::{
-    ledger::{Key, Ledger},
-    parents::{Ended, Kind, Parents, Wrapper},
+    later::Polled,
+    ledger::Key,
+    parents::{Kind, Parents, Wrapper},
+    scene::Scene,
     texts::{Text, Texts},
 };
 use crate::{
-    opentelemetry::{ConnectionInfo, Failure, QuerySpan, sql::Description},
+    opentelemetry::{Failure, QuerySpan, sql::Description},
     postgres::spans::{Refusal, refused},
     wire::postgres::{ErrorFields, Request, Response},
 };
@@ -24,18 +26,11 @@ pub(super) struct Conversation {
     asked: VecDeque<Asked>,
     /// The last so many were written since the connection was last polled.
     unsettled: usize,
+    /// So many are shown, or told of, when their answers come.
+    urgent: usize,
     parents: Parents,
     /// The driver asks first of all whether the session takes writes.
     checks_session: bool,
-}
-
-/// What the conversation takes place in.
-pub(super) struct Scene<'a> {
-    /// None: the login is not over.
-    pub(super) connection: Option<&'a Arc<ConnectionInfo>>,
-    pub(super) ledger: &'a Ledger,
-    /// A connection of ours is polling: it will say when it has ended.
-    pub(super) polled: bool,
 }
 
 /// What ends in one ReadyForQuery.
@@ -54,7 +49,9 @@ struct Asked {
     copies: bool,
     /// It is to commit a transaction.
     commits: bool,
-    /// By what it was announced.
+    /// What is said to it cannot wait.
+    urgent: bool,
+    /// By what it was announced: to be run, or else to be prepared.
     announced: Option<Key>,
     rows: u64,
     returns_rows: bool,
@@ -69,8 +66,7 @@ enum Query {
     None,
     /// Its parent may yet become known.
     Written(Arc<Description>),
-    /// Apart: most are announced, and need no room for it.
-    Running(Box<QuerySpan>),
+    Running(QuerySpan),
 }
 
 /// ReadyForQuery to a question that was not asked.
@@ -85,6 +81,7 @@ impl Conversation {
             group: Asked::default(),
             asked: VecDeque::from([Asked::default()]),
             unsettled: 0,
+            urgent: 0,
             parents: Parents::default(),
             checks_session,
         }
@@ -151,18 +148,23 @@ impl Conversation {
     }
 
     /// A poll of the connection has ended: who sent what it wrote is known now, or never.
-    pub(super) fn polled(&mut self, caller: Option<Context>, ended: Ended, scene: &Scene<'_>) {
+    pub(super) fn polled(&mut self, poll: Polled, scene: &Scene<'_>) {
+        let Polled {
+            caller,
+            ended,
+            busy,
+            notes,
+        } = poll;
         let new = mem::take(&mut self.unsettled).min(self.asked.len());
         let written = self.asked.len() - new;
         let mut asked = self.asked.range(written..);
-        let wrapper = match scene.ledger.is_busy() {
+        let wrapper = match busy {
             false => Wrapper::Idle,
             true if asked.any(|asked| matches!(asked.query, Query::Written(_))) => {
                 Wrapper::Concurrent
             }
             true => Wrapper::Busy,
         };
-        let notes = scene.is_wanted();
         let parent = self.parents.polled(caller, ended, wrapper, notes);
         if new == 0 {
             return;
@@ -171,6 +173,16 @@ impl Conversation {
             asked.caller.clone_from(&parent);
             asked.begin(scene);
         }
+    }
+
+    /// Whether a request was written since the connection was last polled.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.unsettled > 0
+    }
+
+    /// Whether nothing would be shown or told when answers come.
+    pub(super) fn may_wait(&self) -> bool {
+        self.urgent == 0
     }
 
     /// No answer will come any more.
@@ -183,11 +195,20 @@ impl Conversation {
         }
     }
 
-    /// Nothing more can be said of what is under way.
-    pub(super) fn lost(&mut self) {
+    /// Nobody waits for an answer any more.
+    pub(super) fn dropped(&mut self, scene: &Scene<'_>) {
         for asked in self.asked.drain(..) {
             if let Query::Running(span) = asked.query {
-                span.finish();
+                scene.end_later(span, Some(Box::new(Failure::cancelled())));
+            }
+        }
+    }
+
+    /// Nothing more can be said of what is under way.
+    pub(super) fn lost(&mut self, scene: &Scene<'_>) {
+        for asked in self.asked.drain(..) {
+            if let Query::Running(span) = asked.query {
+                scene.end_later(span, None);
             }
         }
     }
@@ -238,8 +259,15 @@ impl Conversation {
 
     /// A request is complete.
     fn ask(&mut self, mut asked: Asked, scene: &Scene<'_>) {
-        if asked.prepared.as_ref().is_some_and(|text| text.is_look_up) {
-            asked.kind = Some(Kind::LookUp);
+        match &asked.prepared {
+            Some(text) if text.is_look_up => asked.kind = Some(Kind::LookUp),
+            Some(text) => {
+                asked.announced = scene.ledger.meet_preparation(text.keys());
+                if asked.announced.is_none() {
+                    scene.ledger.stranger();
+                }
+            }
+            None => {}
         }
         let kind = *asked.kind.get_or_insert(Kind::Query);
         self.parents.asked(kind);
@@ -250,15 +278,19 @@ impl Conversation {
         } else {
             asked.begin(scene);
         }
+        asked.urgent = asked.is_urgent();
+        self.urgent += usize::from(asked.urgent);
         self.asked.push_back(asked);
     }
 
     /// The first request is answered.
     fn ready(&mut self, scene: &Scene<'_>) -> Result<(), Lost> {
         let asked = self.asked.pop_front().ok_or(Lost)?;
+        self.urgent -= usize::from(asked.urgent);
         if asked.copies
             && let Some(end) = self.asked.pop_front_if(|next| next.ends_copy)
         {
+            self.urgent -= usize::from(end.urgent);
             self.parents.answered(end.kind.unwrap_or(Kind::Farewell));
         }
         if let Some(kind) = asked.kind {
@@ -274,13 +306,24 @@ impl Asked {
         if let Query::Written(description) = &self.query
             && let Some(connection) = scene.connection
         {
-            self.query = Query::Running(Box::new(QuerySpan::start_observed(
+            let span = QuerySpan::start_observed(
                 connection,
                 description,
                 self.caller.take(),
                 self.written.unwrap_or_else(Instant::now),
-            )));
+            );
+            scene.begin_later(&span);
+            self.query = Query::Running(span);
         }
+    }
+
+    /// Whether something may be shown, or told, when its answer comes.
+    fn is_urgent(&self) -> bool {
+        let is_shown = match &self.prepared {
+            Some(text) => !text.is_look_up && self.announced.is_none(),
+            None => !matches!(self.query, Query::None),
+        };
+        is_shown || self.commits
     }
 
     fn fail(&mut self, error: ErrorFields<'_>, scene: &Scene<'_>) {
@@ -296,14 +339,15 @@ impl Asked {
             routine: &text(error.routine),
         })));
         // A text that cannot be prepared is all that there is of its query.
-        if let Some(text) = self.prepared.take().filter(|text| !text.is_look_up)
-            && scene
-                .ledger
-                .meet([Key::Text(text.hash), Key::Preparation(text.hash)])
-                .is_none()
-            && scene.is_wanted()
-        {
-            self.query = Query::Written(text.description());
+        let prepared = self.prepared.take().filter(|text| !text.is_look_up);
+        match (prepared, self.announced) {
+            (Some(_), Some(key)) if !scene.is_late.get() => {
+                scene.ledger.meet([key]);
+            }
+            (Some(text), None) if scene.is_wanted() => {
+                self.query = Query::Written(text.description());
+            }
+            _ => {}
         }
     }
 
@@ -317,24 +361,13 @@ impl Asked {
 
     fn end(mut self, scene: &Scene<'_>) {
         self.begin(scene);
-        let Query::Running(mut span) = self.query else {
+        let Query::Running(span) = self.query else {
             return;
         };
         if self.returns_rows {
             span.rows(self.rows);
         }
-        match self.failure {
-            Some(failure) => span.fail(|| *failure),
-            None => span.finish(),
-        }
-    }
-}
-
-impl Scene<'_> {
-    /// Whether there is a use for spans.
-    fn is_wanted(&self) -> bool {
-        self.connection
-            .is_some_and(|connection| connection.wants_descriptions())
+        scene.end_later(span, self.failure);
     }
 }
 

@@ -10,11 +10,12 @@ use std::{
     mem,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
-use crate::{postgres::numbers::Numbers, wire::postgres::MAX_TEXT_LENGTH};
+use super::scene::undisturbed;
+use crate::{opentelemetry::Due, postgres::numbers::Numbers, wire::postgres::MAX_TEXT_LENGTH};
 
 /// The announcements on one connection.
 #[derive(Debug, Default)]
@@ -22,15 +23,21 @@ pub(super) struct Ledger {
     /// Makes keys that nobody can aim at.
     hashes: RandomState,
     entries: Mutex<Entries>,
+    /// Whether there are spans that nobody has made yet.
+    is_due: AtomicBool,
     /// Operations under way.
     running: AtomicUsize,
     /// Whether anything was given up that may be on its way: it seldom is.
     lingers: AtomicBool,
+    /// Preparations that were not announced.
+    strangers: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Entries {
-    by_key: HashMap<Key, Count, Numbers>,
+    counts: Counts,
+    /// Spans that nobody has made yet.
+    due: Vec<Due>,
     /// What was given up since the connection was last polled.
     given_up: Vec<Key>,
     /// What was given up before that.
@@ -63,6 +70,8 @@ impl Key {
 struct Count {
     /// Not met yet.
     open: usize,
+    /// Of those, as many as may yet be prepared.
+    unprepared: usize,
     /// Operations that may still send a request.
     running: usize,
     /// Requests of operations that were given up, which may be on their way.
@@ -78,12 +87,37 @@ impl Ledger {
         self.hashes.hash_one(essence(text))
     }
 
-    pub(super) fn announce(&self, key: Key) {
+    /// Something is about to be sent, whose span is to be made once it is.
+    pub(super) fn announce(&self, key: Key, due: Option<Due>) {
         self.running.fetch_add(1, Ordering::SeqCst);
         let mut entries = self.entries();
-        let count = entries.by_key.entry(key).or_default();
+        let count = entries.counts.of(key);
         count.open += 1;
+        count.unprepared += 1;
         count.running += 1;
+        self.push(&mut entries, due);
+    }
+
+    /// A span is to be made.
+    pub(super) fn begin_later(&self, due: Option<Due>) {
+        self.push(&mut self.entries(), due);
+    }
+
+    /// The connection has nothing else to do.
+    pub(super) fn begin_due(&self) {
+        if !self.is_due.load(Ordering::Acquire) || !self.is_due.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let mut due = mem::take(&mut self.entries().due);
+        // What makes a span may be the application's: not within the lock.
+        for span in due.drain(..) {
+            undisturbed(|| span.begin());
+        }
+        let mut entries = self.entries();
+        if entries.due.capacity() == 0 {
+            // Its room is kept for the next.
+            entries.due = due;
+        }
     }
 
     /// The operation has ended: none of its requests is on its way. Whether it was
@@ -118,11 +152,8 @@ impl Ledger {
     /// By which of its keys a request was announced. It is no longer.
     pub(super) fn meet(&self, keys: impl IntoIterator<Item = Key>) -> Option<Key> {
         let mut entries = self.entries();
-        if entries.by_key.is_empty() {
-            return None;
-        }
         for key in keys {
-            if let Some(count) = entries.by_key.get_mut(&key)
+            if let Some(count) = entries.counts.find(key)
                 && count.open > 0
             {
                 count.open -= 1;
@@ -130,6 +161,39 @@ impl Ledger {
             }
         }
         None
+    }
+
+    /// By which of its keys a preparation was announced; what runs it is then still to be met.
+    pub(super) fn meet_preparation(&self, keys: impl IntoIterator<Item = Key>) -> Option<Key> {
+        let mut entries = self.entries();
+        for key in keys {
+            if let Some(count) = entries.counts.find(key)
+                && count.unprepared > 0
+            {
+                count.unprepared -= 1;
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// A statement is prepared that was not announced.
+    pub(super) fn stranger(&self) {
+        let next = |count: u64| count.checked_add(1);
+        let _ = self
+            .strangers
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+    }
+
+    /// From now on nobody sees what is prepared.
+    pub(super) fn strangers_are_unseen(&self) {
+        self.strangers.store(u64::MAX, Ordering::Release);
+    }
+
+    /// How many [strangers](Self::stranger) there are, if that is known.
+    pub(super) fn strangers(&self) -> Option<u64> {
+        let count = self.strangers.load(Ordering::Acquire);
+        (count < u64::MAX).then_some(count)
     }
 
     /// Whether the wrapper is doing something.
@@ -162,6 +226,13 @@ impl Ledger {
             .store(!entries.given_up.is_empty(), Ordering::SeqCst);
     }
 
+    fn push(&self, entries: &mut Entries, due: Option<Due>) {
+        if let Some(due) = due {
+            entries.due.push(due);
+            self.is_due.store(true, Ordering::Release);
+        }
+    }
+
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -169,14 +240,50 @@ impl Ledger {
 
 impl Entries {
     fn change(&mut self, key: Key, change: impl FnOnce(&mut Count)) {
-        let Some(count) = self.by_key.get_mut(&key) else {
+        let Some(count) = self.counts.find(key) else {
             return;
         };
         change(count);
         let may_come = count.running + count.lingering;
         count.open = count.open.min(may_come);
+        count.unprepared = count.unprepared.min(may_come);
         if may_come == 0 {
-            self.by_key.remove(&key);
+            self.counts.remove(key);
+        }
+    }
+}
+
+/// Announcements by their keys, of which there is mostly one.
+#[derive(Debug, Default)]
+struct Counts {
+    first: Option<(Key, Count)>,
+    others: HashMap<Key, Count, Numbers>,
+}
+
+impl Counts {
+    /// That of a key, made if it is not there.
+    fn of(&mut self, key: Key) -> &mut Count {
+        let Counts { first, others } = self;
+        if first.is_none() && others.is_empty() {
+            *first = Some((key, Count::default()));
+        }
+        match first {
+            Some((known, count)) if *known == key => count,
+            _ => others.entry(key).or_default(),
+        }
+    }
+
+    fn find(&mut self, key: Key) -> Option<&mut Count> {
+        match &mut self.first {
+            Some((known, count)) if *known == key => Some(count),
+            _ if self.others.is_empty() => None,
+            _ => self.others.get_mut(&key),
+        }
+    }
+
+    fn remove(&mut self, key: Key) {
+        if self.first.take_if(|(known, _)| *known == key).is_none() {
+            self.others.remove(&key);
         }
     }
 }
@@ -218,31 +325,36 @@ fn without_end(text: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
+    fn is_empty(ledger: &Ledger) -> bool {
+        let counts = &ledger.entries().counts;
+        counts.first.is_none() && counts.others.is_empty()
+    }
+
     #[test]
     fn an_announcement_is_met_once() {
         let ledger = Ledger::default();
         let key = Key::Text(ledger.hash(b"SELECT 1"));
         assert_eq!(ledger.meet([key]), None);
-        ledger.announce(key);
+        ledger.announce(key, None);
         assert!(ledger.is_busy());
         assert_eq!(ledger.meet([Key::Statement(1), key]), Some(key));
         assert_eq!(ledger.meet([key]), None);
         ledger.withdraw(key);
         assert!(!ledger.is_busy());
-        assert!(ledger.entries().by_key.is_empty());
+        assert!(is_empty(&ledger));
     }
 
     #[test]
     fn what_ended_without_being_met_is_announced_no_more() {
         let ledger = Ledger::default();
         let key = Key::Statement(7);
-        ledger.announce(key);
-        ledger.announce(key);
+        ledger.announce(key, None);
+        ledger.announce(key, None);
         ledger.withdraw(key);
         assert_eq!(ledger.meet([key]), Some(key), "the other one");
         assert_eq!(ledger.meet([key]), None);
         ledger.withdraw(key);
-        assert!(ledger.entries().by_key.is_empty());
+        assert!(is_empty(&ledger));
     }
 
     #[test]
@@ -251,7 +363,7 @@ mod tests {
         let key = Key::Text(ledger.hash(b"COMMIT"));
         ledger.roll_back(key);
         for rolled_back in [true, false] {
-            ledger.announce(key);
+            ledger.announce(key, None);
             assert_eq!(ledger.meet([key]), Some(key));
             if rolled_back {
                 ledger.roll_back(key);
@@ -264,20 +376,20 @@ mod tests {
     fn what_was_given_up_lingers_until_everything_is_written() {
         let ledger = Ledger::default();
         let key = Key::Text(ledger.hash(b"ROLLBACK"));
-        ledger.announce(key);
+        ledger.announce(key, None);
         ledger.writing();
         ledger.give_up(key);
         // That began before it was given up.
         ledger.written();
         assert_eq!(ledger.meet([key]), Some(key));
 
-        ledger.announce(key);
+        ledger.announce(key, None);
         ledger.give_up(key);
         assert!(!ledger.is_busy());
         ledger.writing();
         ledger.written();
         assert_eq!(ledger.meet([key]), None);
-        assert!(ledger.entries().by_key.is_empty());
+        assert!(is_empty(&ledger));
     }
 
     #[test]

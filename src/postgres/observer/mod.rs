@@ -12,7 +12,8 @@
 //!          ◀────────── read ───────────────┘
 //! ```
 //! The bytes of either direction are followed message by message, without being held up, and also
-//! while nobody wants spans, so that the observer knows where it is when somebody does. A query is
+//! while nobody wants spans, so that the observer knows where it is when somebody does. Answers that
+//! nobody waits to see are looked at [later](later), when the database is at work again. A query is
 //! a simple `Query` or an `Execute`; preparing is none by itself, but a text that cannot be prepared
 //! is a failed query. The driver's own questions about types are none of the application's.
 //!
@@ -20,12 +21,15 @@
 
 pub(super) mod callers;
 mod conversation;
-mod due;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod later;
 mod ledger;
 mod observing;
 mod parents;
+mod poll;
+mod scene;
+mod sight;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -40,17 +44,9 @@ use std::{
 
 use ::opentelemetry::Context;
 
-use self::{
-    conversation::{Conversation, Scene},
-    due::DueSpans,
-    ledger::Ledger,
-    parents::Ended,
-};
+use self::{later::Polled, ledger::Ledger, poll::Poll, scene::Scene, sight::Sight};
 pub(super) use self::{ledger::Key, observing::Observing};
-use crate::{
-    opentelemetry::{ConnectionInfo, Due, sql::Description},
-    wire::postgres::{Request, Response, Skimmer},
-};
+use crate::opentelemetry::{ConnectionInfo, Due, sql::Description};
 
 /// One connection, as it is observed.
 #[derive(Default)]
@@ -60,22 +56,9 @@ pub(super) struct Observed {
     connection: OnceLock<Arc<ConnectionInfo>>,
     ledger: Ledger,
     sight: Mutex<Sight>,
+    poll: Poll,
     /// Nothing is sent any more.
     gone: AtomicBool,
-    due: DueSpans,
-}
-
-/// What is seen of the bytes.
-#[derive(Default)]
-struct Sight {
-    /// None: not begun, or lost.
-    followed: Option<Followed>,
-}
-
-struct Followed {
-    requests: Skimmer,
-    responses: Skimmer,
-    conversation: Conversation,
 }
 
 /// What the wrapper sends.
@@ -109,80 +92,48 @@ impl Observed {
 
     /// The session may begin: the server has said as much, in these bytes.
     pub(super) fn opened(&self, login: &[u8]) {
-        self.sight().followed = Some(Followed {
-            requests: Skimmer::default(),
-            responses: Skimmer::default(),
-            conversation: Conversation::new(self.checks_session),
-        });
+        self.sight().open(self.checks_session);
         self.read(login, false);
     }
 
     /// The driver has written. `polled`: while a [`Connection`](super::Connection) polls it.
     pub(super) fn wrote<'a>(&self, bytes: impl IntoIterator<Item = &'a [u8]>, polled: bool) {
-        let mut sight = self.sight();
-        let scene = self.scene(polled);
-        sight.follow(|followed| {
-            let Followed {
-                requests,
-                conversation,
-                ..
-            } = followed;
-            bytes.into_iter().all(|bytes| {
-                requests
-                    .skim(bytes, Request::keep, |message| {
-                        let request = Request::read(message.tag, message.body);
-                        for _ in 0..message.times {
-                            conversation.request(request, &scene);
-                        }
-                    })
-                    .is_ok()
-            })
-        });
+        self.look(polled, |sight, scene| sight.wrote(bytes, scene));
+        if !polled {
+            self.ledger.begin_due();
+        }
     }
 
     /// The driver has read.
     pub(super) fn read(&self, bytes: &[u8], polled: bool) {
-        let mut sight = self.sight();
-        let scene = self.scene(polled);
-        sight.follow(|followed| {
-            let Followed {
-                responses,
-                conversation,
-                ..
-            } = followed;
-            let mut answered = Ok(());
-            let read = responses.skim(bytes, Response::keep, |message| {
-                let response = Response::read(message.tag, message.body);
-                if answered.is_ok() {
-                    answered = conversation.response(response, message.times, &scene);
-                }
-            });
-            read.is_ok() && answered.is_ok()
-        });
+        if self.sight().put_off(bytes) {
+            return;
+        }
+        self.look(polled, |sight, scene| sight.read(bytes, scene));
     }
 
     /// The server has gone.
     pub(super) fn closed(&self) {
         self.gone.store(true, Ordering::Relaxed);
-        if let Some(mut followed) = self.sight().followed.take() {
-            followed.conversation.closed(&self.scene(false));
-        }
+        self.look(false, Sight::closed);
     }
 
     /// The driver has dropped the connection, with what was under way on it.
     pub(super) fn dropped(&self) {
         self.gone.store(true, Ordering::Relaxed);
-        self.sight().followed = None;
+        self.look(false, Sight::dropped);
         // Its client may be kept long after, and so may a waker that knows this.
         if let Some(connection) = self.connection.get() {
             connection.ended();
         }
     }
 
-    /// The wrapper is about to send something that it shows itself.
-    pub(super) fn announce(self: &Arc<Self>, sent: Sent<'_>) -> Announcement {
+    /// The wrapper is about to send something that it shows itself. The span that is due is made once
+    /// it is written: the connection's task runs when the sender waits, and what the sender did until
+    /// then would hold its request up.
+    pub(super) fn announce(self: &Arc<Self>, sent: Sent<'_>, due: Option<Due>) -> Announcement {
         let key = self.key(sent);
-        self.ledger.announce(key);
+        self.ledger.announce(key, due);
         Announcement {
             observed: Arc::clone(self),
             key: Some(key),
@@ -201,8 +152,13 @@ impl Observed {
 
     /// What is known of a statement that the driver's own client prepared.
     pub(super) fn description(&self, statement: u64) -> Option<Arc<Description>> {
-        let mut sight = self.sight();
-        sight.followed.as_mut()?.conversation.description(statement)
+        self.sight().description(statement)
+    }
+
+    /// How many statements were prepared past the wrapper, so that others than its own may be in the
+    /// application's hands; None: that cannot be told.
+    pub(super) fn strangers(&self) -> Option<u64> {
+        self.ledger.strangers()
     }
 
     fn is_wanted(&self) -> bool {
@@ -217,43 +173,32 @@ impl Observed {
     }
 
     /// It has been polled, after `caller` had woken it.
-    fn poll_ended(&self, caller: Option<Context>, ended: Ended) {
+    fn poll_ended(&self, caller: Option<Context>) {
+        let ended = self.poll.ended();
         if ended.written {
             self.ledger.written();
         }
-        if let Some(followed) = &mut self.sight().followed {
-            let scene = self.scene(true);
-            followed.conversation.polled(caller, ended, &scene);
+        let polled = Polled {
+            caller,
+            ended,
+            busy: self.ledger.is_busy(),
+            notes: self.is_wanted(),
+        };
+        let polled = self.sight().put_off_poll(polled);
+        if let Some(polled) = polled {
+            self.look(true, |sight, scene| sight.polled(polled, scene));
         }
-        self.due.begin();
+        self.ledger.begin_due();
     }
 
-    fn scene(&self, polled: bool) -> Scene<'_> {
-        Scene {
-            connection: self.connection.get(),
-            ledger: &self.ledger,
-            polled,
-        }
+    fn look(&self, polled: bool, look: impl FnOnce(&mut Sight, &Scene<'_>)) {
+        let scene = Scene::new(self.connection.get(), &self.ledger, polled);
+        look(&mut self.sight(), &scene);
+        scene.leave();
     }
 
     fn sight(&self) -> MutexGuard<'_, Sight> {
         self.sight.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Sight {
-    /// Goes blind once the bytes make no sense.
-    fn follow(&mut self, follow: impl FnOnce(&mut Followed) -> bool) {
-        if let Some(followed) = &mut self.followed
-            && !follow(followed)
-        {
-            followed.conversation.lost();
-            self.followed = None;
-            ::tracing::debug!(
-                "lost where messages begin: queries that do not go through approzium's own client \
-                 make no spans on this connection any more"
-            );
-        }
     }
 }
 
@@ -275,11 +220,6 @@ impl Announcement {
     /// Whether it cannot be sent: the connection is gone.
     pub(super) fn is_in_vain(&self) -> bool {
         self.observed.gone.load(Ordering::Relaxed)
-    }
-
-    /// Has the span made once the request is written.
-    pub(super) fn begin_later(&self, due: Due) {
-        self.observed.due.push(due);
     }
 
     /// What was to be sent has been sent and answered, or will not be sent. Whether it was a commit

@@ -9,10 +9,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{
-    Observed,
-    callers::{Task, came},
-};
+use super::{Observed, callers::introduce, poll::Task};
 
 /// A transport in the driver's hands: what passes is observed, and not changed.
 #[derive(Debug)]
@@ -31,11 +28,10 @@ impl<T> Observing<T> {
         }
     }
 
-    fn wrote<'a>(&self, bytes: impl IntoIterator<Item = &'a [u8]>, ours: bool) {
-        if ours {
-            came(&self.observed, |ended| ended.written = false);
-        }
-        self.observed.wrote(bytes, ours);
+    fn wrote<'a>(&self, bytes: impl IntoIterator<Item = &'a [u8]>) {
+        let poll = &self.observed.poll;
+        poll.came_to_write(false);
+        self.observed.wrote(bytes, poll.is_now());
     }
 }
 
@@ -53,17 +49,20 @@ impl<T: AsyncRead + Unpin> AsyncRead for Observing<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let ours = this.task.is_met(&this.observed);
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut this.transport).poll_read(&mut this.task.context(cx), buffer);
-        if ours {
-            came(&this.observed, |ended| ended.read = read.is_pending());
+        let poll = &this.observed.poll;
+        // A connection always begins by reading.
+        if !poll.is_now() {
+            introduce(&this.observed);
         }
+        let before = buffer.filled().len();
+        let read =
+            Pin::new(&mut this.transport).poll_read(&mut this.task.context(poll, cx), buffer);
+        poll.came_to_read(read.is_pending());
         match &read {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => match buffer.filled().get(before..).unwrap_or_default() {
                 [] => this.observed.closed(),
-                bytes => this.observed.read(bytes, ours),
+                bytes => this.observed.read(bytes, poll.is_now()),
             },
             Poll::Ready(Err(_)) => this.observed.closed(),
         }
@@ -78,11 +77,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Observing<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let ours = this.task.is_met(&this.observed);
-        let written = Pin::new(&mut this.transport).poll_write(&mut this.task.context(cx), bytes);
+        let cx = &mut this.task.context(&this.observed.poll, cx);
+        let written = Pin::new(&mut this.transport).poll_write(cx, bytes);
         if let Poll::Ready(Ok(written)) = &written {
             let written = bytes.get(..*written).unwrap_or(bytes);
-            this.wrote([written], ours);
+            this.wrote([written]);
         }
         written
     }
@@ -93,8 +92,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Observing<T> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let ours = this.task.is_met(&this.observed);
-        let cx = &mut this.task.context(cx);
+        let cx = &mut this.task.context(&this.observed.poll, cx);
         let written = Pin::new(&mut this.transport).poll_write_vectored(cx, slices);
         if let Poll::Ready(Ok(written)) = &written {
             let mut left = *written;
@@ -103,7 +101,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Observing<T> {
                 left -= bytes.len();
                 bytes
             });
-            this.wrote(written, ours);
+            this.wrote(written);
         }
         written
     }
@@ -114,17 +112,15 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Observing<T> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let ours = this.task.is_met(&this.observed);
-        let flushed = Pin::new(&mut this.transport).poll_flush(&mut this.task.context(cx));
-        if ours {
-            came(&this.observed, |ended| ended.written = flushed.is_ready());
-        }
+        let poll = &this.observed.poll;
+        let flushed = Pin::new(&mut this.transport).poll_flush(&mut this.task.context(poll, cx));
+        poll.came_to_write(flushed.is_ready());
         flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.task.is_met(&this.observed);
-        Pin::new(&mut this.transport).poll_shutdown(&mut this.task.context(cx))
+        let cx = &mut this.task.context(&this.observed.poll, cx);
+        Pin::new(&mut this.transport).poll_shutdown(cx)
     }
 }

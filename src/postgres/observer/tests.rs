@@ -110,8 +110,8 @@ fn a_text_that_cannot_be_prepared_is_a_failed_query() {
 fn what_was_announced_is_not_shown() {
     let session = Session::new();
     let announced = [
-        session.observed.announce(Sent::Text("DELETE FROM t")),
-        session.observed.announce(Sent::Statement(1)),
+        session.observed.announce(Sent::Text("DELETE FROM t"), None),
+        session.observed.announce(Sent::Statement(1), None),
     ];
     session.play(&prepared_run_and_closed());
     assert!(session.spans().is_empty());
@@ -130,12 +130,79 @@ fn what_was_announced_is_not_shown() {
     };
     let preparation = session
         .observed
-        .announce(Sent::Preparation("SELECT nothing"));
+        .announce(Sent::Preparation("SELECT nothing"), None);
     failing();
     assert_eq!(session.spans().len(), 2);
     preparation.withdraw();
     failing();
     assert_eq!(session.spans().len(), 3);
+}
+
+/// What is said to the wrapper is understood later, by when it may say the same again.
+#[test]
+fn what_failed_is_not_shown_again_when_its_answer_is_looked_at() {
+    let session = Session::new();
+    let prepare = || {
+        session.client(|bytes| {
+            parse("s2", "SELECT nothing", bytes);
+            frontend::sync(bytes);
+        });
+    };
+    let run = || {
+        session.client(|bytes| run("s2", bytes));
+        session.server(&[row(), complete("SELECT 1"), ready(b'I')]);
+    };
+    for _ in 0..2 {
+        let announced = session
+            .observed
+            .announce(Sent::Text("SELECT nothing"), None);
+        prepare();
+        session.server(&[error("42P01"), ready(b'I')]);
+        announced.withdraw();
+    }
+    let announced = session
+        .observed
+        .announce(Sent::Text("SELECT nothing"), None);
+    prepare();
+    session.server(&[ready(b'I')]);
+    run();
+    announced.withdraw();
+    assert!(session.spans().is_empty());
+    run();
+    assert_eq!(session.texts(), ["SELECT nothing"]);
+}
+
+#[test]
+fn what_was_put_off_changes_nothing_that_comes_behind_it() {
+    let session = Session::new();
+    let long = vec![row(); 400];
+    for rows in [vec![row()], long] {
+        let announced = session.observed.announce(Sent::Text("SELECT 1"), None);
+        session.client(|bytes| frontend::query("SELECT 1", bytes).unwrap());
+        // In pieces, some of them in the midst of a message.
+        let answer = [rows.concat(), complete("SELECT 1"), ready(b'I')].concat();
+        for piece in answer.chunks(7) {
+            session.observed.read(piece, false);
+        }
+        announced.withdraw();
+    }
+    session.client(query);
+    session.server(&[row(), complete("SELECT 1"), ready(b'I')]);
+    let shown = ("SELECT ? AS after".into(), None, Some("1".into()));
+    assert_eq!(session.shown(), [shown]);
+}
+
+/// The connection is not the application's processor's.
+#[test]
+fn what_makes_spans_may_panic() {
+    for at_the_end in [true, false] {
+        let session = Session::logging_in();
+        session.log_in_with(|provider| provider.with_span_processor(Panics { at_the_end }));
+        for _ in 0..2 {
+            session.client(query);
+            session.server(&[row(), complete("SELECT 1"), ready(b'I')]);
+        }
+    }
 }
 
 #[test]
@@ -162,7 +229,7 @@ fn a_commit_that_rolls_back_has_failed() {
     );
 
     for (text, tag) in [("COMMIT", "ROLLBACK"), ("COMMIT", "COMMIT")] {
-        let commit = session.observed.announce(Sent::Text(text));
+        let commit = session.observed.announce(Sent::Text(text), None);
         simple(text, tag);
         assert_eq!(commit.withdraw(), tag == "ROLLBACK");
     }

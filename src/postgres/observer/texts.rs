@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::ledger::Ledger;
+use super::ledger::{Key, Ledger};
 use crate::{
     opentelemetry::sql::{Description, describe, describe_simple},
     postgres::{numbers::Numbers, recent::Recent},
@@ -44,6 +44,11 @@ impl Text {
             beginning: text.get(..STORED).unwrap_or(text).into(),
             description: OnceLock::new(),
         }
+    }
+
+    /// By which it is announced that is to be run, or only prepared.
+    pub(super) fn keys(&self) -> [Key; 2] {
+        [Key::Text(self.hash), Key::Preparation(self.hash)]
     }
 
     pub(super) fn description(&self) -> Arc<Description> {

@@ -88,7 +88,7 @@ impl<'a> TransactionBuilder<'a> {
                 began => began.map(|driver| (driver, rollback)),
             }
         };
-        let (driver, rollback) = start.traced(begin).await?;
+        let (driver, rollback) = start.traced(pin!(begin)).await?;
         Ok(Transaction {
             driver,
             rollback,

@@ -89,9 +89,11 @@ fn of_data<T: Copy>(name: &str, data: &MetricData<T>, number: fn(T) -> f64) -> V
             .data_points()
             .map(|one| point(labels(one.attributes()), one.sum(), Some(one.count())))
             .collect(),
-        MetricData::Gauge(_) | MetricData::ExponentialHistogram(_) => {
-            panic!("{name} is neither a sum nor a histogram")
-        }
+        MetricData::Gauge(gauge) => gauge
+            .data_points()
+            .map(|one| point(labels(one.attributes()), one.value(), None))
+            .collect(),
+        MetricData::ExponentialHistogram(_) => panic!("{name} is measured otherwise"),
     }
 }
 

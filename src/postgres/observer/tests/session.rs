@@ -1,7 +1,15 @@
 //! A session without a server, and what its observer shows.
 
+use std::time::Duration;
+
 use bytes::{BufMut, BytesMut};
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use opentelemetry_sdk::{
+    error::OTelSdkResult,
+    trace::{
+        InMemorySpanExporter, SdkTracerProvider, Span, SpanData, SpanProcessor,
+        TracerProviderBuilder,
+    },
+};
 use postgres_protocol::{IsNull, message::frontend};
 
 use super::super::*;
@@ -38,9 +46,14 @@ impl Session {
     }
 
     pub(super) fn log_in(&self) {
-        let provider = SdkTracerProvider::builder()
-            .with_simple_exporter(self.exporter.clone())
-            .build();
+        self.log_in_with(|provider| provider.with_simple_exporter(self.exporter.clone()));
+    }
+
+    pub(super) fn log_in_with(
+        &self,
+        with: impl FnOnce(TracerProviderBuilder) -> TracerProviderBuilder,
+    ) {
+        let provider = with(SdkTracerProvider::builder()).build();
         let own = Instrumentation::new()
             .tracer_provider(provider)
             .returned_rows(true);
@@ -96,6 +109,30 @@ impl Session {
 
     pub(super) fn texts(&self) -> Vec<String> {
         self.shown().into_iter().map(|(text, ..)| text).collect()
+    }
+}
+
+/// A processor of spans that is not good at it, at their beginning or their end.
+#[derive(Debug)]
+pub(super) struct Panics {
+    pub(super) at_the_end: bool,
+}
+
+impl SpanProcessor for Panics {
+    fn on_start(&self, _: &mut Span, _: &Context) {
+        assert!(self.at_the_end, "as a test wants it");
+    }
+
+    fn on_end(&self, _: SpanData) {
+        assert!(!self.at_the_end, "as a test wants it");
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
     }
 }
 

@@ -84,3 +84,36 @@ async fn a_text_with_a_comment_of_ours_is_recognised() {
     let spans = fixture.queries(2 * 6 + 2).await;
     assert_eq!(spans.last().unwrap().name, "SELECT");
 }
+
+/// The wrapper knows a statement by where it lies, and another may come to lie there.
+#[tokio::test]
+async fn a_statement_is_told_from_one_that_was_at_its_place() {
+    let fixture = Fixture::start().await;
+    let client = fixture.connect().await;
+    let driver: &tokio_postgres::Client = &client;
+    instrument();
+    let mut expected = Vec::new();
+    for turn in 0..20 {
+        let texts = [
+            format!("SELECT $1::int4 AS ours_{turn}"),
+            format!("SELECT $1::int4 AS theirs_{turn}"),
+            format!("SELECT $1::int4 AS ours_again_{turn}"),
+        ];
+        for (by, text) in texts.into_iter().enumerate() {
+            let statement = match by {
+                1 => driver.prepare(&text).await.unwrap(),
+                _ => client.prepare(&text).await.unwrap(),
+            };
+            client.query_one(&statement, &[&1]).await.unwrap();
+            client.query_one(&statement, &[&2]).await.unwrap();
+            expected.extend([text.clone(), text]);
+        }
+    }
+    let mut spans = fixture.query_spans();
+    spans.retain(|span| span.name == "SELECT");
+    let texts: Vec<_> = names(&spans)
+        .into_iter()
+        .filter_map(|name| name.1)
+        .collect();
+    assert_eq!(texts, expected);
+}
