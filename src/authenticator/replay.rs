@@ -23,8 +23,9 @@ use super::{
     limits::{locked, most_within, neighbourhood},
     listener::Peer,
     metrics::Metrics,
+    sts,
 };
-use crate::identity::aws::PresignedProof;
+use crate::identity::aws::{PresignedProof, Skew};
 
 /// Remembers holders of proofs.
 #[tonic::async_trait]
@@ -52,6 +53,18 @@ impl fmt::Display for ReplayStoreUnavailable {
     }
 }
 
+/// For how long a proof that is good yet for so long is to be kept; `None` if it is no longer good.
+///
+/// Who brought it to another replica, whose clock is behind, or brought it here before its end and was
+/// then kept waiting, must still be seen to be the second.
+pub(crate) fn keep_for(remaining: Duration) -> Option<Duration> {
+    (!remaining.is_zero()).then(|| remaining + beyond_its_end())
+}
+
+fn beyond_its_end() -> Duration {
+    Skew::default().future + sts::BUDGET
+}
+
 /// Who holds what this peer brings: its address, for IPv6 its /64, and its certificate.
 pub(crate) fn holder(peer: &Peer) -> [u8; 32] {
     let mut hash = Sha256::new();
@@ -67,7 +80,7 @@ pub(crate) fn holder(peer: &Peer) -> [u8; 32] {
 /// The holders of one replica's proofs.
 #[derive(Debug)]
 pub(crate) struct InMemory {
-    /// As many proofs as STS is asked about while one is alive. Beyond, new ones would be refused:
+    /// As many proofs as STS is asked about while one is kept. Beyond, new ones would be refused:
     /// to forget one that is alive would give it away.
     most: usize,
     proofs: Mutex<HashMap<[u8; 32], Held>>,
@@ -82,8 +95,9 @@ struct Held {
 impl InMemory {
     /// For who asks STS so often, about each proof before it comes here.
     pub(crate) fn new(sts_calls_per_second: u32) -> Self {
+        let longest = PresignedProof::longest_life() + beyond_its_end();
         InMemory {
-            most: most_within(sts_calls_per_second, PresignedProof::longest_life()),
+            most: most_within(sts_calls_per_second, longest),
             proofs: Mutex::default(),
         }
     }
@@ -146,11 +160,25 @@ mod tests {
         assert_eq!(held(2, 2, now), Ok(true));
     }
 
+    /// The clocks of two replicas, and of STS, which may answer one of two questions late.
+    #[test]
+    fn a_proof_is_kept_beyond_its_end_and_not_taken_after_it() {
+        assert_eq!(keep_for(Duration::ZERO), None);
+        let (store, now) = (InMemory::new(1), Instant::now());
+        let left = Duration::from_millis(1);
+        let held =
+            |holder, now| store.is_held(&[1; 32], &[holder; 32], keep_for(left).unwrap(), now);
+        assert_eq!(held(1, now), Ok(true));
+        let late = now + left + Skew::default().future + sts::BUDGET;
+        assert_eq!(held(2, late - Duration::from_millis(1)), Ok(false));
+        assert_eq!(held(2, late), Ok(true));
+    }
+
     #[test]
     fn what_is_remembered_is_bounded_and_nothing_alive_is_forgotten() {
         let (store, now) = (InMemory::new(2), Instant::now());
-        // For 20 minutes, and what may come at once.
-        assert_eq!(store.most, 2 * (20 * 60 + 10));
+        // For as long as one is kept, and what may come at once.
+        assert_eq!(store.most, 2 * (25 * 60 + 10 + 10));
         for number in 0..store.most {
             assert_eq!(store.is_held(&proof(number), &[1; 32], LIFE, now), Ok(true));
         }
@@ -168,9 +196,9 @@ mod tests {
         for per_second in [1, 3] {
             let store = InMemory::new(per_second);
             let (rate, start) = (Rate::new(per_second, per_second), Instant::now());
-            let life = PresignedProof::longest_life();
+            let life = keep_for(PresignedProof::longest_life()).unwrap();
             let mut asked = 0;
-            for tenth in 0..30 * 60 * 10 {
+            for tenth in 0..40 * 60 * 10 {
                 let now = start + Duration::from_millis(tenth * 100);
                 while rate.allow((), now) {
                     let held = store.is_held(&proof(asked), &[1; 32], life, now);

@@ -30,7 +30,7 @@ pub(crate) struct StsCalls {
 }
 
 /// The time that one verification has in all. Once it is over, nothing is repeated.
-const BUDGET: Duration = Duration::from_secs(10);
+pub(crate) const BUDGET: Duration = Duration::from_secs(10);
 
 /// How long it is waited at most before each repetition: there is one for each.
 const PAUSES: [Duration; 3] = [

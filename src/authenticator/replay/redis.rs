@@ -90,7 +90,7 @@ impl RedisReplays {
         let mut command = Cmd::new();
         command.arg("SET");
         command.arg(name).arg(holder).arg("NX").arg("GET");
-        // Zero would be an error, and is a proof that nobody accepts any more.
+        // Zero would be an error.
         command.arg("PX").arg(milliseconds.max(1));
         let live = self.live.load_full();
         let answer = timeout(PATIENCE, live.ask(&command))

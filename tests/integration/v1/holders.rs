@@ -1,8 +1,14 @@
 //! Whose a proof is, and what a thief has of it.
 
-use std::net::Ipv4Addr;
+use std::{
+    net::Ipv4Addr,
+    time::{Duration, SystemTime},
+};
 
-use approzium::identity::aws::PresignedLimits;
+use approzium::identity::{
+    Rejection, VerifiedIdentity,
+    aws::{CheckedProof, PresignedLimits, PresignedOrigin, PresignedProof, Verifier},
+};
 use approzium_peers::Authority;
 use tonic::Code;
 
@@ -87,4 +93,61 @@ async fn with_client_certificates_the_address_alone_holds_nothing() {
     assert_eq!(stolen.code(), Code::Unauthenticated);
     let reason = log.reason(&request_id(&stolen), "denied").await;
     assert_eq!(reason, "proof_replayed");
+}
+
+/// Two who bring a proof just before it ends, and are both told by STS after that.
+#[tokio::test]
+async fn a_proof_that_ends_while_sts_is_asked_is_good_for_nobody() {
+    const LIFE: Duration = Duration::from_secs(5);
+
+    struct Slow<V>(V, SystemTime);
+    #[tonic::async_trait]
+    impl<V: Verifier> Verifier for Slow<V> {
+        async fn verify(&self, proof: &CheckedProof) -> Result<VerifiedIdentity, Rejection> {
+            self.0.verify(proof).await
+        }
+        fn presigned_origin(&self) -> PresignedOrigin {
+            self.0.presigned_origin()
+        }
+        async fn verify_presigned(
+            &self,
+            proof: &PresignedProof,
+        ) -> Result<VerifiedIdentity, Rejection> {
+            let verdict = self.0.verify_presigned(proof).await;
+            let left = self.1.duration_since(SystemTime::now());
+            tokio::time::sleep(left.unwrap_or_default()).await;
+            verdict
+        }
+    }
+
+    let sts = dev_sts().await;
+    let (log, _recording) = Log::start();
+    let signed = SystemTime::now();
+    let verifier = Slow(sts.verifier(), signed + LIFE);
+    let house = House::start_with(verifier, &record("user", ""), |builder, _| {
+        builder.v1_api(PresignedLimits::default())
+    })
+    .await;
+    let from = async |last: u8| {
+        let source = Ipv4Addr::new(127, 0, 0, last);
+        let channel = channel_from(source, &house.address(), house.tls()).await;
+        Client::over(channel.unwrap())
+    };
+    let (ours, theirs) = (from(2).await, from(3).await);
+    let keys = sts.identity("checkout").unwrap().credentials();
+    let short = Presigned {
+        expires: LIFE.as_secs(),
+        at: signed,
+        ..Presigned::for_stand_in(&sts)
+    };
+    let request = rfc_7677(&who(&short.url(&keys), CHECKOUT, "user"));
+    let (ours, theirs) = tokio::join!(ours.scram(request.clone()), theirs.scram(request));
+    for answer in [ours, theirs] {
+        let status = answer.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated);
+        let line = log.audit(&request_id(&status), "denied").await;
+        assert_eq!(line["reason"], "proof_expired");
+        // By STS's word, which came too late: it was not the date alone that was looked at.
+        assert_eq!(line["iam_arn"], CHECKOUT);
+    }
 }

@@ -31,7 +31,7 @@ use crate::{
         limits::{OncePer, neighbourhood},
         listener::Peer,
         metrics::{Ending, Phase},
-        replay::{ReplayStore, holder},
+        replay::{ReplayStore, holder, keep_for},
         secrets::{Method, Record, RecordKey, Sign},
     },
     identity::{
@@ -261,12 +261,14 @@ impl Call {
         let identity = self.span.step("sts", Rejection::reason, asked).await?;
         self.span.identified(&identity.arn);
         self.audit.identity = Some(identity.clone());
+        // STS may have taken its time: once a proof is over, nobody can be told to be its first.
+        let keep_for = keep_for(proof.remaining(OffsetDateTime::now_utc()));
+        let keep_for = keep_for.ok_or(Rejection::Expired)?;
         let claimed = is_claimed(&identity, &caller.proof.claimed_iam_arn);
         shared.metrics.claim(claimed);
         if !claimed {
             return Err(Refusal::identity(Reason::ClaimedArnMismatch));
         }
-        let keep_for = proof.remaining(OffsetDateTime::now_utc());
         let held = v1
             .proofs
             .is_held_by(&proof.digest(), &holder(&self.peer), keep_for)
