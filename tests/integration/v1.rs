@@ -8,4 +8,5 @@ mod login;
 pub(crate) mod presigned;
 mod process;
 mod proofs;
+mod relay;
 mod replays;

@@ -9,6 +9,10 @@ use super::{ChannelBinding, ClientFirst, Error, Limits, ServerFirst};
 /// Each part is parsed, and what comes out answers for this exchange and no other text: a proof over
 /// bytes of a client's choice would be one for whatever these bytes mean elsewhere.
 ///
+/// It names a user, as RFC 5802 has it. PostgreSQL's own clients name none, and no more does
+/// [`ClientFirst`]: of an exchange that was begun by either, nobody gets the server's signature here,
+/// by which he could say that a database had verified it.
+///
 /// # Errors
 ///
 /// [`Error::AuthMessage`] if it is not of this form, binds to a channel, or does not repeat the
@@ -22,7 +26,10 @@ pub fn read_auth_message(text: &str, limits: &Limits) -> Result<ServerFirst, Err
     let (name, rest) = text.split_once(',').ok_or(Error::AuthMessage)?;
     let (nonce, rest) = rest.split_once(',').ok_or(Error::AuthMessage)?;
     let (server_first, last) = rest.rsplit_once(",c=").ok_or(Error::AuthMessage)?;
-    let name = name.strip_prefix("n=").ok_or(Error::AuthMessage)?;
+    let name = name
+        .strip_prefix("n=")
+        .filter(|name| !name.is_empty())
+        .ok_or(Error::AuthMessage)?;
     let nonce = nonce
         .strip_prefix("r=")
         .filter(|nonce| !nonce.is_empty() && nonce.bytes().all(|byte| byte.is_ascii_graphic()))
@@ -67,6 +74,7 @@ mod tests {
             (RFC_7677, ""),
             (RFC_7677, "hello, world!"),
             ("n=user", "u=user"),
+            ("n=user", "n="),
             ("n=user", "n=us\ner"),
             ("n=user,", "n=user,m=x,"),
             (",r=rOprNGfwEbeRWgbNEkqO,", ",r=,"),
@@ -95,7 +103,7 @@ mod tests {
         /// Whatever is accepted is answered byte for byte.
         #[test]
         fn what_is_answered_is_what_was_written(
-            name in "[ -+.-~é]{0,20}",
+            name in "[ -+.-~é]{1,20}",
             nonce in "[!-+--~]{1,24}",
             added in "[!-+--~]{1,24}",
             noise in "\\PC{0,20}",
