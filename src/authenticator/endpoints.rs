@@ -16,7 +16,7 @@ use super::{
     listener::{Acceptor, GrpcListener, MAX_STREAMS},
     metrics::Metrics,
     readiness::Readiness,
-    service::{MAX_MESSAGE_SIZE, Service, V1Service},
+    service::{Admitting, MAX_MESSAGE_SIZE, MAX_V1_MESSAGE_SIZE, Service, V1Service},
     timely::Timely,
 };
 use crate::{
@@ -31,6 +31,16 @@ use crate::{
 const NAMES: [&str; 2] = ["", "approzium.v2.Authenticator"];
 
 const MAX_HEADERS: u32 = 16 << 10;
+
+/// The name of a service.
+const MAX_HEALTH_MESSAGE_SIZE: usize = 1 << 10;
+
+/// What a peer may send of requests that nobody reads yet: as much as one message, of all streams of a
+/// connection together. Without a word HTTP/2's library takes a megabyte.
+const WINDOW: u32 = 65_535;
+
+/// Streams at a time of one connection of an operator's, of whom few ask for little.
+const OPERATORS_STREAMS: u32 = 16;
 
 /// After so long without a word a client of HTTP/2 is asked whether it is there, and has as long to
 /// say so. One of HTTP/1 has as long for the headers of its next request.
@@ -48,20 +58,30 @@ pub(super) async fn serve_grpc(
 ) -> JoinHandle<()> {
     let within = acceptor.handshake_timeout;
     let (health, health_service) = tonic_health::server::health_reporter();
-    let health_service = Timely {
-        service: health_service.max_decoding_message_size(MAX_MESSAGE_SIZE),
-        within,
+    let shared = service.0.clone();
+    let health_service = Admitting {
+        service: Timely {
+            service: health_service.max_decoding_message_size(MAX_HEALTH_MESSAGE_SIZE),
+            within,
+        },
+        shared: shared.clone(),
     };
     let is_ready = readiness.state().await.is_ready();
     report(&health, is_ready).await;
-    let service = AuthenticatorServer::new(service)
-        .max_decoding_message_size(MAX_MESSAGE_SIZE)
-        .max_encoding_message_size(MAX_MESSAGE_SIZE);
-    let v1 = v1.map(|v1| Timely {
-        service: V1Server::new(v1)
+    let service = Admitting {
+        service: AuthenticatorServer::new(service)
             .max_decoding_message_size(MAX_MESSAGE_SIZE)
             .max_encoding_message_size(MAX_MESSAGE_SIZE),
-        within,
+        shared: shared.clone(),
+    };
+    let v1 = v1.map(|v1| Admitting {
+        service: Timely {
+            service: V1Server::new(v1)
+                .max_decoding_message_size(MAX_V1_MESSAGE_SIZE)
+                .max_encoding_message_size(MAX_V1_MESSAGE_SIZE),
+            within,
+        },
+        shared,
     });
     let drain = acceptor.drain.clone();
     // A task of its own: tonic forgets what it waits for when it gets no more connections.
@@ -69,6 +89,8 @@ pub(super) async fn serve_grpc(
     let draining = drain.cancelled_owned();
     let server = tonic::transport::Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
+        .initial_connection_window_size(WINDOW)
+        .initial_stream_window_size(WINDOW)
         .http2_max_header_list_size(MAX_HEADERS)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
@@ -159,7 +181,9 @@ fn http_server() -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE)
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(OPERATORS_STREAMS)
+        .initial_connection_window_size(WINDOW)
+        .initial_stream_window_size(WINDOW)
         .max_header_list_size(MAX_HEADERS);
     server
 }

@@ -1,5 +1,7 @@
 //! Bounds on what costs something before, or without, anybody's good name.
 
+mod turns;
+
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -7,6 +9,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+
+pub(crate) use self::turns::Turns;
 
 /// How much the Authenticator takes on. The defaults suit one replica that serves thousands of
 /// application processes.
@@ -19,7 +23,8 @@ pub struct Limits {
     /// will do: without this bound, one stranger who has one could take all the places there are.
     /// Where applications come through a proxy that hides their addresses, set it higher.
     pub connections_per_address: usize,
-    /// Connections, and sessions in the making, that no identity stands behind yet, in all: 1,000.
+    /// Connections that no identity stands behind yet, in all: 1,000. As many calls on them are read at
+    /// a time, and as many proofs verified.
     pub unauthenticated: usize,
     /// The same from one address (for IPv6: one /64): 100.
     pub unauthenticated_per_address: usize,

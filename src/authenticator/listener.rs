@@ -1,10 +1,12 @@
 //! Accepting connections: bounded in number, with TLS, and not for long from strangers.
 
+mod peer;
+
 use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -12,12 +14,13 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
+pub(crate) use self::peer::Peer;
 use super::{
     limits::{Gate, Limits, OncePer, Pass, neighbourhood},
     metrics::Metrics,
@@ -32,10 +35,6 @@ const STRANGERS_STAY: Duration = Duration::from_secs(90);
 /// As long as the preface of HTTP/2; no request of HTTP/1 is shorter. Until it is there, neither
 /// protocol has a time limit of its own.
 const PREFACE: usize = 24;
-
-/// Calls of one connection that may be worked on. HTTP/2's own bound on streams knows only those
-/// that were not reset: half as many ([`MAX_STREAMS`]), so that no honest client meets this one.
-const MAX_CALLS: usize = 2 * MAX_STREAMS as usize;
 
 /// HTTP/2 streams at a time on one connection.
 pub(crate) const MAX_STREAMS: u32 = 256;
@@ -181,42 +180,6 @@ impl Acceptor {
     }
 }
 
-/// Who is at the other end of a connection.
-#[derive(Clone, Debug)]
-pub(crate) struct Peer {
-    pub(crate) address: SocketAddr,
-    pub(crate) certificate: Option<ClientCertificate>,
-    /// Calls on it that are worked on, those among them whose streams were reset.
-    pub(crate) calls: Arc<Semaphore>,
-    stranger: Arc<Mutex<Option<Pass<IpAddr>>>>,
-    known: CancellationToken,
-}
-
-impl Peer {
-    fn new(
-        address: SocketAddr,
-        certificate: Option<ClientCertificate>,
-        pass: Pass<IpAddr>,
-    ) -> Self {
-        Peer {
-            address,
-            certificate,
-            calls: Arc::new(Semaphore::new(MAX_CALLS)),
-            stranger: Arc::new(Mutex::new(Some(pass))),
-            known: CancellationToken::new(),
-        }
-    }
-
-    /// An identity was proved on this connection: it no longer counts among strangers.
-    pub(crate) fn is_known(&self) {
-        self.stranger
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        self.known.cancel();
-    }
-}
-
 /// An accepted connection. It ends when the server gives up on draining, or when nobody began to
 /// speak, or was identified, on it for too long.
 pub(crate) struct Connection {
@@ -242,7 +205,7 @@ impl Connection {
         silence: Duration,
         abort: CancellationToken,
     ) -> Self {
-        let (known, begun) = (peer.known.clone(), CancellationToken::new());
+        let (known, begun) = (peer.known().clone(), CancellationToken::new());
         let spoken = begun.clone();
         let end = async move {
             tokio::select! {

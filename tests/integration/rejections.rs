@@ -33,6 +33,7 @@ mod names;
 mod proofs;
 mod records;
 mod series;
+mod strangers;
 mod tokens;
 mod unary;
 

@@ -73,6 +73,8 @@ reasons! {
     /// Who used a proof first cannot be told.
     ReplayStoreUnavailable = "replay_store_unavailable",
 
+    /// By whoever, before they said who they are.
+    TooManyCalls = "too_many_calls",
     TooManySessions = "too_many_sessions",
     ProofTimeout = "proof_timeout",
     ClientGone = "client_gone",

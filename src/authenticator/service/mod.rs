@@ -10,6 +10,7 @@ mod pace;
 mod refusal;
 mod session;
 mod steps;
+mod strangers;
 mod v1;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -27,7 +28,10 @@ use uuid::Uuid;
 use self::refusal::Refusal;
 #[cfg(fuzzing)]
 pub(crate) use self::v1::fuzzing;
-pub(crate) use self::v1::{V1, V1Service};
+pub(crate) use self::{
+    strangers::{Admitting, Strangers},
+    v1::{V1, V1Service},
+};
 use super::{
     audit::{Audit, Decision, Reason, stream::AuditLog},
     authorization::Authorizer,
@@ -55,6 +59,8 @@ const REQUEST_ID: &str = "x-approzium-request-id";
 
 /// A token, a target and 64 attribution entries of 512 bytes fit well.
 pub(crate) const MAX_MESSAGE_SIZE: usize = 64 << 10;
+/// A proof of 4 KiB and an exchange of 6 fit well.
+pub(crate) const MAX_V1_MESSAGE_SIZE: usize = 16 << 10;
 
 /// Messages of one call that may wait for the network: a call has never more than four.
 const OUTBOUND: usize = 4;
@@ -68,8 +74,11 @@ pub(crate) struct Shared {
     pub(crate) authorizer: Authorizer,
     pub(crate) keys: KeyStore,
     pub(crate) limits: Limits,
-    /// Sessions in the making.
+    pub(crate) strangers: Arc<Strangers>,
+    /// Sessions in the making, of strangers.
     pub(crate) sessions: Arc<Gate<IpAddr>>,
+    /// The same of who is known: whatever strangers do, these can go on.
+    pub(crate) renewals: Arc<Gate<IpAddr>>,
     pub(crate) sts_calls: StsCalls,
     pub(crate) md5_answers: Rate<Principal>,
     /// Logins begun.

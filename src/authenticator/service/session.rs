@@ -51,14 +51,11 @@ impl SessionCall {
     async fn grant(&mut self) -> Result<(), Refusal> {
         let shared = self.shared.clone();
         let neighbourhood = neighbourhood(self.peer.address.ip());
-        let _pass = shared.sessions.enter(neighbourhood).ok_or_else(|| {
-            Refusal::exhausted("too many sessions at once", Reason::TooManySessions)
-        })?;
-
         let mut nonce = [0; 32];
         getrandom::fill(&mut nonce).map_err(|error| Refusal::internal(&error.to_string()))?;
         self.challenge(&nonce).await?;
         let proof = self.proof().await?;
+        let _place = shared.place_of_session(&self.peer)?;
 
         let checked = match proof.proof {
             Some(session_proof::Proof::Aws(proof)) => CheckedProof::parse(

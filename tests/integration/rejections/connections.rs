@@ -113,6 +113,50 @@ async fn streams_of_one_connection_are_bounded_and_the_others_live() {
     house.client().await.accepted(&token, "app").await;
 }
 
+/// What nobody reads yet lies here: as much as one message, of all streams of a connection.
+#[tokio::test]
+async fn what_a_connection_may_send_ahead_is_bounded() {
+    const WINDOW: u32 = 65_535;
+    const SETTINGS: u8 = 4;
+    const WINDOW_UPDATE: u8 = 8;
+    const INITIAL_WINDOW_SIZE: u16 = 4;
+    let house = House::start(dev_sts().await.verifier(), "").await;
+    let http = house.running.http_addr().unwrap();
+    for address in [house.running.grpc_addr(), http] {
+        let mut stream = connect(&house, address, HTTP_2).await;
+        // The settings, and a question whether it is there: what is said before its answer was said
+        // of the connection.
+        let ping = [&[0, 0, 8, 6, 0, 0, 0, 0, 0][..], &[7; 8]].concat();
+        let beginning = [PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0], &ping].concat();
+        stream.write_all(&beginning).await.unwrap();
+        let mut seen = Vec::new();
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.unwrap();
+            let [a, b, c, kind, flags, ..] = head;
+            let length = u32::from_be_bytes([0, a, b, c]);
+            let mut body = vec![0; usize::try_from(length).unwrap()];
+            stream.read_exact(&mut body).await.unwrap();
+            assert_ne!(
+                kind, WINDOW_UPDATE,
+                "more than {WINDOW} in all at {address}"
+            );
+            if kind == SETTINGS && flags == 0 {
+                for setting in body.chunks(6) {
+                    let id = u16::from_be_bytes(setting[..2].try_into().unwrap());
+                    let value = u32::from_be_bytes(setting[2..].try_into().unwrap());
+                    assert!(id != INITIAL_WINDOW_SIZE || value <= WINDOW, "{value}");
+                    seen.push(id);
+                }
+            }
+            if body == [7; 8] {
+                break;
+            }
+        }
+        assert!(!seen.is_empty());
+    }
+}
+
 async fn mutual() -> House {
     let sts = dev_sts().await;
     House::start_with(sts.verifier(), "", |builder, authority| {

@@ -194,6 +194,10 @@ async fn hostile_proofs_are_refused_alike_and_sts_hears_nothing_of_them() {
         assert_eq!(refusal.code, Code::Unauthenticated, "{url}");
         assert_eq!(*first.get_or_insert(refusal.clone()), refusal, "{url}");
     }
+    // What no proof could be is not read at all.
+    let long = who(&"x".repeat(16 << 10), ARN, "user");
+    let unread = client.scram(rfc_7677(&long)).await.unwrap_err();
+    assert_eq!(unread.code(), Code::OutOfRange);
     assert_eq!(sts.requests().len(), 0);
     assert_eq!(
         house

@@ -246,9 +246,7 @@ impl Call {
         let v1 = self.v1.clone();
         let shared = &v1.shared;
         let neighbourhood = neighbourhood(self.peer.address.ip());
-        let _pass = shared.sessions.enter(neighbourhood).ok_or_else(|| {
-            Refusal::exhausted("too many sessions at once", Reason::TooManySessions)
-        })?;
+        let _place = shared.place_of_session(&self.peer)?;
         let proof = PresignedProof::parse(
             &caller.proof.signed_get_caller_identity,
             caller.method,

@@ -1,0 +1,260 @@
+//! Calls on connections on which nobody has proved yet who they are.
+//!
+//! What such a call may bring lies in memory before anybody knows whose it is. Of one connection few
+//! are read at a time, and of one address, and in all, only so many; the others wait. An honest
+//! client's first call says who it is, and from then on no call on its connection is waited for.
+
+use std::{
+    convert::Infallible,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use ::http::{HeaderMap, Request, Response};
+use bytes::Bytes;
+use futures_util::poll;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tonic::{Status, body::Body as Message, server::NamedService};
+use tower_service::Service;
+use uuid::Uuid;
+
+use super::{Shared, refusal::Refusal};
+use crate::authenticator::{
+    audit::{Audit, Reason},
+    limits::{Gate, Limits, Turns, neighbourhood},
+    listener::Peer,
+};
+
+/// How many times as many calls may wait as are read.
+const WAITING: usize = 10;
+/// Who waits keeps his headers: an honest client's are shorter.
+const MAX_HEADERS: usize = 2 << 10;
+
+/// The one call of v2 that strangers have to make.
+const CREATE_SESSION: &str = "/approzium.v2.Authenticator/CreateSession";
+/// A proof, its security token of 8 KiB included. It is the one message of its stream.
+const MAX_PROOF: usize = 16 << 10;
+
+/// How many calls of strangers are read, and wait for it.
+#[derive(Debug)]
+pub(crate) struct Strangers {
+    by_address: Turns<IpAddr>,
+    in_all: Arc<Semaphore>,
+    waiting: Arc<Gate<IpAddr>>,
+    patience: Duration,
+}
+
+/// Permits of a connection, an address, and all.
+type Turn = [OwnedSemaphorePermit; 3];
+
+impl Strangers {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+        let (in_all, each) = (limits.unauthenticated, limits.unauthenticated_per_address);
+        Arc::new(Strangers {
+            by_address: Turns::new(each),
+            in_all: Arc::new(Semaphore::new(in_all.min(Semaphore::MAX_PERMITS))),
+            waiting: Gate::new(in_all.saturating_mul(WAITING), each.saturating_mul(WAITING)),
+            patience: limits.handshake_timeout,
+        })
+    }
+
+    /// Waits until a call may be read: nothing, if that is refused.
+    async fn admit(&self, peer: &Peer, headers: &HeaderMap) -> Option<Admitted> {
+        let known = peer.known();
+        if known.is_cancelled() {
+            return Some(Admitted::Known);
+        }
+        let from = neighbourhood(peer.address.ip());
+        let turn = self.turn(peer, from);
+        tokio::pin!(turn);
+        if let Poll::Ready(turn) = poll!(&mut turn) {
+            return turn.map(Admitted::Stranger);
+        }
+        let _place = self.waiting.enter(from).filter(|_| is_short(headers))?;
+        let soon = async {
+            tokio::select! {
+                () = known.cancelled() => Some(Admitted::Known),
+                turn = turn => turn.map(Admitted::Stranger),
+            }
+        };
+        timeout(self.patience, soon).await.ok().flatten()
+    }
+
+    /// Who waits for others of his own connection, or address, has no place in all.
+    async fn turn(&self, peer: &Peer, from: IpAddr) -> Option<Turn> {
+        let of_connection = peer.calls_of_stranger.clone().acquire_owned().await.ok()?;
+        let of_address = self.by_address.take(from).await?;
+        let in_all = self.in_all.clone().acquire_owned().await.ok()?;
+        Some([of_connection, of_address, in_all])
+    }
+}
+
+enum Admitted {
+    Known,
+    Stranger(Turn),
+}
+
+fn is_short(headers: &HeaderMap) -> bool {
+    let lengths = headers.iter();
+    let lengths = lengths.map(|(name, value)| name.as_str().len() + value.len());
+    lengths.sum::<usize>() <= MAX_HEADERS
+}
+
+/// A service of which strangers have few calls at a time.
+#[derive(Clone)]
+pub(crate) struct Admitting<S> {
+    pub(crate) service: S,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl<S: NamedService> NamedService for Admitting<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<Request<Message>> for Admitting<S>
+where
+    S: Service<Request<Message>, Response = Response<Message>, Error = Infallible>
+        + NamedService
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    type Response = S::Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Message>) -> Self::Future {
+        let Some(peer) = request.extensions().get::<Peer>().cloned() else {
+            return Box::pin(self.service.call(request));
+        };
+        // The one that is ready is the one that is called.
+        let next = self.service.clone();
+        let mut service = std::mem::replace(&mut self.service, next);
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            let request = match request.uri().path() {
+                CREATE_SESSION => request.map(|message| Message::new(Short::new(message))),
+                _ => request,
+            };
+            match shared.strangers.admit(&peer, request.headers()).await {
+                Some(Admitted::Known) => service.call(request).await,
+                Some(Admitted::Stranger(turn)) => {
+                    let answer = service.call(request).await?;
+                    Ok(answer.map(|message| Message::new(Held::new(message, turn, &peer))))
+                }
+                None => Ok(refused(&shared, S::NAME, &peer).await),
+            }
+        })
+    }
+}
+
+async fn refused(shared: &Shared, service: &'static str, peer: &Peer) -> Response<Message> {
+    let request_id = Uuid::new_v4().to_string();
+    let refusal = Refusal::exhausted(
+        "there are too many calls on connections on which nobody is identified yet",
+        Reason::TooManyCalls,
+    );
+    let status = refusal.status(&request_id);
+    let log = shared.audit_log.clone();
+    let audit = Audit::new(log, service, request_id, peer.address);
+    let (decision, reason) = (refusal.decision(), refusal.reason());
+    audit.decide(&shared.metrics, decision, reason, None).await;
+    status.into_http()
+}
+
+/// An answer that holds its call's turn, until it ends or it is known whose it is.
+struct Held {
+    message: Message,
+    turn: Option<Turn>,
+    known: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Held {
+    fn new(message: Message, turn: Turn, peer: &Peer) -> Self {
+        Held {
+            message,
+            turn: Some(turn),
+            known: Box::pin(peer.known().clone().cancelled_owned()),
+        }
+    }
+}
+
+impl Body for Held {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.turn.is_some() && self.known.as_mut().poll(context).is_ready() {
+            self.turn = None;
+        }
+        Pin::new(&mut self.message).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.message.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.message.size_hint()
+    }
+}
+
+/// A request of which no more is read than one proof.
+struct Short {
+    message: Message,
+    left: usize,
+}
+
+impl Short {
+    /// What stands before a message of gRPC: whether it is compressed, and its length.
+    const PREFIX: usize = 5;
+
+    fn new(message: Message) -> Self {
+        Short {
+            message,
+            left: MAX_PROOF + Self::PREFIX,
+        }
+    }
+}
+
+impl Body for Short {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.message).poll_frame(context));
+        let length = frame
+            .as_ref()
+            .and_then(|frame| frame.as_ref().ok()?.data_ref());
+        match self.left.checked_sub(length.map_or(0, Bytes::len)) {
+            Some(left) => {
+                self.left = left;
+                Poll::Ready(frame)
+            }
+            None => Poll::Ready(Some(Err(Status::out_of_range("the proof is too long")))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.message.is_end_stream()
+    }
+}
