@@ -4,16 +4,19 @@
 //! A decision is: a session is granted or not; a proof is given for a database or not; a login
 //! ended so or so. The reason is from a closed list. What a peer wrote is escaped.
 
+mod lines;
 mod reason;
 pub(super) mod stream;
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-pub(crate) use self::reason::{Decision, Reason};
-use self::stream::AuditLog;
+pub(crate) use self::{
+    lines::AuditLines,
+    reason::{Decision, Reason},
+};
 use super::{metrics::Metrics, secrets::Method, target::Target, token::Session};
 use crate::identity::VerifiedIdentity;
 
@@ -32,19 +35,18 @@ pub(crate) struct Audit {
     pub(crate) method: Option<Method>,
     /// What the client says it runs on: not verified.
     pub(crate) attribution: Vec<(String, String)>,
-    /// Where the line goes, if not to the log.
-    log: Option<AuditLog>,
+    lines: Arc<AuditLines>,
 }
 
 impl Audit {
     pub(crate) fn new(
-        log: Option<AuditLog>,
+        lines: Arc<AuditLines>,
         call: &'static str,
         request_id: String,
         peer: SocketAddr,
     ) -> Self {
         Audit {
-            log,
+            lines,
             call,
             request_id,
             peer,
@@ -62,7 +64,8 @@ impl Audit {
         self.session = Some(session.request_id.clone());
     }
 
-    /// Counts the decision, and returns when its line is written.
+    /// Counts the decision, and returns when its line is written: each has one, but for strangers who
+    /// are refused too often (see [`lines`]).
     pub(crate) async fn decide(
         &self,
         metrics: &Metrics,
@@ -71,7 +74,11 @@ impl Audit {
         detail: Option<&str>,
     ) {
         metrics.decision(decision, reason);
-        let Some(log) = &self.log else {
+        let is_strangers = self.identity.is_none() && decision != Decision::Allowed;
+        if is_strangers && !self.lines.admit(self.peer.ip(), Instant::now()) {
+            return;
+        }
+        let Some(log) = &self.lines.log else {
             return self.trace(decision, reason, detail, None);
         };
         if let Err(error) = log.write(&self.line(decision, reason, detail)).await {
@@ -84,9 +91,7 @@ impl Audit {
         let identity = self.identity.as_ref();
         let target = self.target.as_ref();
         Line {
-            timestamp: OffsetDateTime::now_utc()
-                .format(&Rfc3339)
-                .unwrap_or_default(),
+            timestamp: now(),
             level: if reason.is_suspicious() {
                 "WARN"
             } else {
@@ -163,6 +168,12 @@ impl Audit {
             line!(info);
         }
     }
+}
+
+fn now() -> String {
+    OffsetDateTime::now_utc()
+        .format(&Rfc3339)
+        .unwrap_or_default()
 }
 
 /// The fields of the log's line, by the same names; what is not known is left out.

@@ -12,7 +12,7 @@ pub use self::running::Running;
 #[cfg(feature = "redis")]
 use super::RedisReplays;
 use super::{
-    audit::stream::AuditLog,
+    audit::{AuditLines, stream::AuditLog},
     authorization::Authorizer,
     endpoints::{serve_grpc, serve_http},
     keys::KeyStore,
@@ -280,7 +280,7 @@ impl AuthenticatorBuilder {
             handshakes: Rate::new(u32::MAX, limits.handshakes_per_second_per_principal),
             handshakes_by_address: Rate::new(u32::MAX, limits.handshakes_per_second_per_address),
             metrics: metrics.clone(),
-            audit_log: self.audit_log,
+            audit: AuditLines::new(self.audit_log, metrics.clone()),
             limits,
         });
         let v1 = self.v1_api.map(|limits| {

@@ -33,7 +33,7 @@ pub(crate) use self::{
     v1::{V1, V1Service},
 };
 use super::{
-    audit::{Audit, Decision, Reason, stream::AuditLog},
+    audit::{Audit, AuditLines, Decision, Reason},
     authorization::Authorizer,
     keys::KeyStore,
     limits::{Gate, Limits, Rate},
@@ -85,7 +85,7 @@ pub(crate) struct Shared {
     pub(crate) handshakes: Rate<Principal>,
     pub(crate) handshakes_by_address: Rate<IpAddr>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) audit_log: Option<AuditLog>,
+    pub(crate) audit: Arc<AuditLines>,
 }
 
 /// The service.
@@ -138,9 +138,9 @@ fn begin(
     };
     let request_id = Uuid::new_v4().to_string();
     let span = ServerSpan::start(method, &request_id, metadata);
-    let log = shared.audit_log.clone();
+    let lines = shared.audit.clone();
     let call = method.rsplit('/').next().unwrap_or_default();
-    let audit = Audit::new(log, call, request_id, peer.address);
+    let audit = Audit::new(lines, call, request_id, peer.address);
     Ok((peer, place, audit, span))
 }
 

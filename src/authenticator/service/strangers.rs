@@ -168,8 +168,8 @@ async fn refused(shared: &Shared, service: &'static str, peer: &Peer) -> Respons
         Reason::TooManyCalls,
     );
     let status = refusal.status(&request_id);
-    let log = shared.audit_log.clone();
-    let audit = Audit::new(log, service, request_id, peer.address);
+    let lines = shared.audit.clone();
+    let audit = Audit::new(lines, service, request_id, peer.address);
     let (decision, reason) = (refusal.decision(), refusal.reason());
     audit.decide(&shared.metrics, decision, reason, None).await;
     status.into_http()

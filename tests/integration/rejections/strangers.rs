@@ -23,7 +23,7 @@ use tonic::{
 
 use super::{House, Log, dev_signer, dev_sts};
 use crate::authenticator::{
-    client::{Client, Refusal, channel_from, request_id, sign},
+    client::{Client, Refusal, channel_from, request_id, sign, start},
     process::{record, until},
 };
 
@@ -180,4 +180,30 @@ async fn who_is_known_has_new_sessions_while_strangers_have_all_of_theirs() {
     let reason = log.reason(&request_id(&refused), "denied").await;
     assert_eq!(reason, "too_many_sessions");
     known.session(&checkout).await;
+}
+
+/// Metrics count them all.
+#[tokio::test]
+async fn refusals_beyond_a_bound_have_one_line_that_says_how_many_they_were() {
+    const FORGED: usize = 300;
+    let sts = dev_sts().await;
+    let (log, _recording) = Log::start();
+    let house = House::start(sts.verifier(), "").await;
+    let client = house.client().await;
+    for _ in 0..FORGED {
+        let told = client.start(start("forged", "app")).await.told().await;
+        assert_eq!(told.status.code, Code::Unauthenticated);
+    }
+    let written = until("all of them", async || {
+        let own = log.lines(|line| line["reason"] == "token_forged").len();
+        let others = log.lines(|line| line["message"] == "refusals were left out");
+        let others = others.iter().map(|line| line["left_out"].as_u64().unwrap());
+        let all = own + usize::try_from(others.sum::<u64>()).unwrap();
+        assert!(all <= FORGED);
+        (all == FORGED).then_some(own)
+    })
+    .await;
+    assert!((200..FORGED).contains(&written), "{written}");
+    let counted = "approzium_decisions_total{decision=\"denied\",reason=\"token_forged\"}";
+    assert_eq!(house.metric(counted).await, 300.0);
 }
