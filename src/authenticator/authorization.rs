@@ -58,7 +58,7 @@ impl Authorizer {
         let began = Instant::now();
         let decided = self
             .secrets
-            .records(key, Freshness::Usual)
+            .records(identity, key, Freshness::Usual)
             .await
             .map_err(Refused::Unavailable)
             .and_then(|records| decide(&records, identity));
@@ -78,7 +78,7 @@ impl Authorizer {
         identity: &VerifiedIdentity,
         key: &RecordKey,
     ) -> Result<Arc<Record>, Refused> {
-        let records = self.secrets.records(key, Freshness::Usual).await;
+        let records = self.secrets.records(identity, key, Freshness::Usual).await;
         decide(&records.map_err(Refused::Unavailable)?, identity)
     }
 
@@ -103,7 +103,7 @@ impl Authorizer {
             return None;
         }
         ::tracing::info!(dbhost = ?key.host(), dbuser = ?key.user(), "reading a record again");
-        let records = self.secrets.records(key, Freshness::Reread).await;
+        let records = self.secrets.records(identity, key, Freshness::Reread).await;
         Some(
             records
                 .map_err(Refused::Unavailable)

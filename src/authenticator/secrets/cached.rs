@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::signs::{Signs, Standing};
 use super::{Freshness, Record, RecordKey, Secrets, Sign, Trouble, Unavailable, place::Place};
-use crate::authenticator::metrics::Metrics;
+use crate::{authenticator::metrics::Metrics, identity::VerifiedIdentity};
 
 /// A secrets manager, asked over a network.
 #[tonic::async_trait]
@@ -133,6 +133,7 @@ impl<S: Source> Cached<S> {
 
     async fn answer(
         &self,
+        identity: &VerifiedIdentity,
         key: &RecordKey,
         place: &Place,
         freshness: Freshness,
@@ -146,7 +147,7 @@ impl<S: Source> Cached<S> {
         let usual = freshness == Freshness::Usual;
         if usual
             && let Some(good) = slot.good(self.lifetimes.ttl)
-            && slot.signs.standing(key, &good) == Standing::Good
+            && slot.signs.standing(identity, key, &good) == Standing::Good
         {
             return Ok(good);
         }
@@ -157,7 +158,7 @@ impl<S: Source> Cached<S> {
         let shared = last.filter(|last| last.question > since);
         let mut reread = (!usual).then_some(key);
         if let Some(shared) = shared.or_else(|| slot.good(self.lifetimes.ttl).filter(|_| usual)) {
-            match slot.signs.standing(key, &shared) {
+            match slot.signs.standing(identity, key, &shared) {
                 Standing::Good => return Ok(shared),
                 Standing::AskAgain => reread = Some(key),
                 Standing::Withheld => {
@@ -170,7 +171,7 @@ impl<S: Source> Cached<S> {
             }
         }
         let answer = self.ask(&slot, place, reread).await;
-        if slot.signs.standing(key, &answer) == Standing::Good {
+        if slot.signs.standing(identity, key, &answer) == Standing::Good {
             return Ok(answer);
         }
         // There was a sign against it while it was on its way.
@@ -221,13 +222,14 @@ impl<S: Source> Cached<S> {
 impl<S: Source> Secrets for Cached<S> {
     async fn records(
         &self,
+        identity: &VerifiedIdentity,
         key: &RecordKey,
         freshness: Freshness,
     ) -> Result<Vec<Arc<Record>>, Unavailable> {
         let Some(place) = Place::of(key) else {
             return Ok(Vec::new());
         };
-        let answer = self.answer(key, &place, freshness).await?;
+        let answer = self.answer(identity, key, &place, freshness).await?;
         let records = answer.records.as_ref().map_err(Clone::clone)?;
         Ok(records
             .iter()

@@ -16,7 +16,7 @@ use super::{
     followed::{Followed, Readable},
     parse::records,
 };
-use crate::{Error, Result, stamp::Stamp};
+use crate::{Error, Result, identity::VerifiedIdentity, stamp::Stamp};
 
 /// Larger than any list that a person keeps by hand.
 const MAX_FILE_SIZE: u64 = 16 << 20;
@@ -112,6 +112,7 @@ fn unavailable(trouble: Trouble, path: &Path, problem: impl fmt::Display) -> Una
 impl Secrets for LocalSecrets {
     async fn records(
         &self,
+        _: &VerifiedIdentity,
         key: &RecordKey,
         freshness: Freshness,
     ) -> Result<Vec<Arc<Record>>, Unavailable> {
@@ -205,6 +206,11 @@ mod tests {
 
     use super::*;
 
+    fn checkout() -> VerifiedIdentity {
+        let arn = "arn:aws:sts::123456789012:assumed-role/checkout/pod";
+        VerifiedIdentity::new(arn, "AROAEXAMPLE:pod").unwrap()
+    }
+
     fn record(user: &str) -> String {
         format!(
             "- {{dbhost: db, dbport: 5432, dbuser: {user}, password: hunter2, iam_arn: \
@@ -242,7 +248,8 @@ mod tests {
         write(&path, &record("app"), 0o600);
         let secrets = LocalSecrets::open(&path).unwrap();
         let key = RecordKey::new("db", 5432, "other");
-        let look = || secrets.records(&key, Freshness::Usual);
+        let identity = checkout();
+        let look = || secrets.records(&identity, &key, Freshness::Usual);
         assert!(look().await.unwrap().is_empty());
 
         write(&path, &(record("app") + &record("other")), 0o600);
@@ -271,7 +278,10 @@ mod tests {
         for user in ["two", "one", "two"] {
             write(user);
             let key = RecordKey::new("db", 5432, user);
-            let found = secrets.records(&key, Freshness::Usual).await.unwrap();
+            let found = secrets
+                .records(&checkout(), &key, Freshness::Usual)
+                .await
+                .unwrap();
             assert_eq!(found.len(), 1, "{user}");
         }
     }

@@ -33,6 +33,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
+use crate::identity::VerifiedIdentity;
 
 #[cfg(feature = "asm")]
 pub use aws::{AwsSecrets, AwsSecretsBuilder};
@@ -76,9 +77,11 @@ pub(crate) enum Sign {
 /// A source of records.
 #[tonic::async_trait]
 pub(crate) trait Secrets: Send + Sync + 'static {
-    /// Every record filed under this name; none is not an error.
+    /// Every record filed under this name, for somebody whom they need not admit; none is not an
+    /// error.
     async fn records(
         &self,
+        identity: &VerifiedIdentity,
         key: &RecordKey,
         freshness: Freshness,
     ) -> Result<Vec<Arc<Record>>, Unavailable>;

@@ -17,7 +17,7 @@ use super::{
     parse::{self, not_yaml},
     place::Place,
 };
-use crate::{Error, Result, stamp::Stamp};
+use crate::{Error, Result, identity::VerifiedIdentity, stamp::Stamp};
 
 /// What Kubernetes puts into one Secret.
 const MAX_FILE_SIZE: u64 = 1 << 20;
@@ -167,6 +167,7 @@ fn unavailable(trouble: Trouble, path: &Path, problem: &dyn fmt::Display) -> Una
 impl Secrets for MountedSecrets {
     async fn records(
         &self,
+        _: &VerifiedIdentity,
         key: &RecordKey,
         freshness: Freshness,
     ) -> Result<Vec<Arc<Record>>, Unavailable> {
@@ -207,6 +208,11 @@ mod tests {
 
     use super::*;
 
+    fn checkout() -> VerifiedIdentity {
+        let arn = "arn:aws:sts::123456789012:assumed-role/checkout/pod";
+        VerifiedIdentity::new(arn, "AROAEXAMPLE:pod").unwrap()
+    }
+
     const ROLE: &str = "arn:aws:iam::123456789012:role/checkout";
 
     fn record(password: &str) -> String {
@@ -215,7 +221,7 @@ mod tests {
 
     async fn look(secrets: &MountedSecrets, host: &str) -> Result<Option<String>, Trouble> {
         let key = RecordKey::new(host, 5432, "app");
-        let found = secrets.records(&key, Freshness::Usual).await;
+        let found = secrets.records(&checkout(), &key, Freshness::Usual).await;
         let found = found.map_err(|unavailable| {
             assert!(!unavailable.to_string().contains("hunter"), "{unavailable}");
             unavailable.trouble

@@ -9,9 +9,12 @@ use std::{
 use tokio::time::Instant;
 
 use super::{Answer, Record, RecordKey};
-use crate::authenticator::{
-    limits::locked,
-    secrets::{REREAD_INTERVAL, Sign},
+use crate::{
+    authenticator::{
+        limits::locked,
+        secrets::{Admission, REREAD_INTERVAL, Sign},
+    },
+    identity::VerifiedIdentity,
 };
 
 /// The signs against the records of one database.
@@ -77,15 +80,21 @@ impl Signs {
         }
     }
 
-    pub(super) fn standing(&self, key: &RecordKey, answer: &Answer) -> Standing {
+    /// Of a record that does not admit an identity no version is kept from it: it would else learn by
+    /// what it is told that there is one.
+    pub(super) fn standing(
+        &self,
+        identity: &VerifiedIdentity,
+        key: &RecordKey,
+        answer: &Answer,
+    ) -> Standing {
         let all = locked(&self.0);
         let Some(signed) = all.get(key) else {
             return Standing::Good;
         };
-        let is_suspect = signed
-            .suspects
-            .iter()
-            .any(|suspect| suspect.since() >= Some(answer.question) && answer.has(&suspect.record));
+        let is_suspect = signed.suspects.iter().any(|suspect| {
+            suspect.since() >= Some(answer.question) && answer.gives(&suspect.record, identity)
+        });
         if !is_suspect {
             Standing::Good
         } else if signed.was_reread() {
@@ -140,5 +149,13 @@ impl Answer {
     pub(super) fn has(&self, record: &Record) -> bool {
         let records = self.records.as_deref().unwrap_or_default();
         records.iter().any(|one| one.answers_like(record))
+    }
+
+    /// Whether it has this version for this identity.
+    fn gives(&self, record: &Record, identity: &VerifiedIdentity) -> bool {
+        let records = self.records.as_deref().unwrap_or_default();
+        records
+            .iter()
+            .any(|one| one.admits(identity) == Admission::Allowed && one.answers_like(record))
     }
 }

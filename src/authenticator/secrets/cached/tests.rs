@@ -87,13 +87,33 @@ fn key(host: &str) -> RecordKey {
     RecordKey::new(host, 5432, "app")
 }
 
+fn checkout() -> VerifiedIdentity {
+    of_account("123456789012")
+}
+
+/// Its role `checkout`.
+fn of_account(account: &str) -> VerifiedIdentity {
+    let arn = format!("arn:aws:sts::{account}:assumed-role/checkout/pod");
+    VerifiedIdentity::new(&arn, "AROAEXAMPLE:pod").unwrap()
+}
+
 /// The password of the record, `None` where there is none.
 async fn look(
     cached: &Cached<Scripted>,
     host: &str,
     freshness: Freshness,
 ) -> Result<Option<String>, Trouble> {
-    let records = cached.records(&key(host), freshness).await;
+    look_as(&checkout(), cached, host, freshness).await
+}
+
+/// As [`look`], as somebody whom the record need not admit.
+async fn look_as(
+    identity: &VerifiedIdentity,
+    cached: &Cached<Scripted>,
+    host: &str,
+    freshness: Freshness,
+) -> Result<Option<String>, Trouble> {
+    let records = cached.records(identity, &key(host), freshness).await;
     let records = records.map_err(|unavailable| unavailable.trouble)?;
     Ok(records.first().map(|record| {
         let password = record.credential.password().unwrap().expose_secret();
@@ -126,7 +146,7 @@ async fn an_answer_is_good_for_its_time_and_no_longer() {
     assert_eq!(manager.asked(), 2);
     // Users of one database share its answer; another database has another.
     let other = RecordKey::new("db", 5432, "other");
-    let found = cached.records(&other, Freshness::Usual).await;
+    let found = cached.records(&checkout(), &other, Freshness::Usual).await;
     assert!(found.unwrap().is_empty());
     assert_eq!(manager.asked(), 2);
     assert_eq!(
@@ -216,7 +236,12 @@ async fn a_version_that_was_refused_is_withdrawn_until_the_manager_was_asked() {
     assert_eq!(usual(&cached).await, Err(Trouble::Unreachable));
     // Other users of that database are not concerned.
     let other = RecordKey::new("db", 5432, "other");
-    assert!(cached.records(&other, Freshness::Usual).await.is_ok());
+    assert!(
+        cached
+            .records(&checkout(), &other, Freshness::Usual)
+            .await
+            .is_ok()
+    );
 
     manager.says(Ok(Some("one")));
     assert_eq!(usual(&cached).await, is("one"), "unchanged in the manager");
@@ -268,6 +293,10 @@ async fn a_version_that_is_refused_soon_after_another_is_given_to_nobody() {
     manager.says(Ok(Some("three")));
     advance(REREAD_INTERVAL - Duration::from_millis(1)).await;
     assert_eq!(usual(&cached).await, Err(Trouble::Throttled));
+    // Whom it does not admit is told what he always is, and has nothing asked.
+    let intruder = of_account("210987654321");
+    let told = look_as(&intruder, &cached, "db", Freshness::Usual).await;
+    assert_eq!(told, is("two"));
     assert_eq!(manager.asked(), 2);
     advance(Duration::from_millis(1)).await;
     assert_eq!(usual(&cached).await, is("three"));
