@@ -33,7 +33,8 @@ pub struct Limits {
     pub sts_calls_per_second: u32,
     /// The same for one address: 20.
     pub sts_calls_per_second_per_address: u32,
-    /// Key derivations at a time for one identity, those that wait for a thread included: 16.
+    /// Key derivations at a time for one identity, those that wait for a thread included: 16. Whom a
+    /// record lets in with a whole account, here and of MD5, has them together with that.
     pub derivations_per_principal: usize,
     /// MD5 answers each second for one identity: 10, with bursts of ten times as many. MD5's salts
     /// are few, and each answer collected is good again when its salt is.

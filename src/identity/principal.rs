@@ -130,6 +130,15 @@ impl Principal {
         }
     }
 
+    /// Everybody in its account.
+    #[cfg(feature = "authenticator")]
+    pub(crate) fn whole_account(&self) -> Principal {
+        Principal::Account {
+            partition: self.partition().to_owned(),
+            account: self.account().to_owned(),
+        }
+    }
+
     /// The partition: identities of different partitions have nothing to do with each other.
     pub fn partition(&self) -> &str {
         match self {

@@ -29,7 +29,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::signs::{Signs, Standing};
 use super::{Freshness, Record, RecordKey, Secrets, Sign, Trouble, Unavailable, place::Place};
-use crate::{authenticator::metrics::Metrics, identity::VerifiedIdentity};
+use crate::{
+    authenticator::{limits::Turns, metrics::Metrics},
+    identity::{Principal, VerifiedIdentity},
+};
 
 /// A secrets manager, asked over a network.
 #[tonic::async_trait]
@@ -86,6 +89,8 @@ const READINESS: Duration = Duration::from_secs(1);
 /// Anybody with an identity can name hosts: what they fill is bounded, and what they ask.
 const MAX_PLACES: u64 = 10_000;
 const MAX_QUESTIONS: usize = 32;
+/// Of one account, so that one which names slow places keeps no other waiting.
+const MAX_QUESTIONS_OF_ACCOUNT: usize = 16;
 
 /// A [`Source`] and what it said lately.
 pub(crate) struct Cached<S> {
@@ -93,6 +98,7 @@ pub(crate) struct Cached<S> {
     lifetimes: Lifetimes,
     slots: Cache<Place, Arc<Slot>>,
     questions: Semaphore,
+    by_account: Turns<Principal>,
     readiness: Mutex<Option<(Instant, Result<(), Unavailable>)>>,
 }
 
@@ -127,6 +133,7 @@ impl<S: Source> Cached<S> {
                 .time_to_idle(Lifetimes::MAX_TTL)
                 .build(),
             questions: Semaphore::new(MAX_QUESTIONS),
+            by_account: Turns::new(MAX_QUESTIONS_OF_ACCOUNT),
             readiness: Mutex::default(),
         }
     }
@@ -151,6 +158,15 @@ impl<S: Source> Cached<S> {
         {
             return Ok(good);
         }
+        // Before the place is: others who want the same do not wait for this account.
+        let account = identity.principal.whole_account();
+        let turn = timeout(self.lifetimes.timeout, self.by_account.take(account));
+        let Ok(_turn) = turn.await else {
+            return Err(Unavailable::new(
+                Trouble::Slow,
+                "its account waits for the records of too many databases",
+            ));
+        };
         let _asking = slot.asking.lock().await;
         // Somebody else may have asked meanwhile.
         let since = if usual { answered } else { begun };

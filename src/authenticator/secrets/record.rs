@@ -73,6 +73,15 @@ impl Record {
         }
     }
 
+    /// Whose an answer is, where answers are so many for each: whoever stands on the record. Where that
+    /// is a whole account it is the account, in which roles are made in no time.
+    pub(crate) fn counted_as(&self, principal: &Principal) -> Principal {
+        match self.principals.contains(principal) {
+            true => principal.clone(),
+            false => principal.whole_account(),
+        }
+    }
+
     /// Whether both answer challenges alike: they are one version of a record. What is compared is
     /// the manager's: its time tells a peer nothing.
     pub(crate) fn answers_like(&self, other: &Record) -> bool {
@@ -166,4 +175,23 @@ pub(crate) enum ChannelBindingPolicy {
     #[default]
     Prefer,
     Require,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{authenticator::secrets::records, identity::Principal};
+
+    #[test]
+    fn who_is_let_in_with_his_whole_account_is_counted_with_it() {
+        let yaml = b"- {dbhost: db, dbport: 5432, dbuser: app, password: one,
+            iam_arn: 'arn:aws:iam::123456789012:role/team/checkout', iam_accounts: ['123456789012']}";
+        let record = records(yaml).unwrap().remove(0);
+        let role = |name| Principal::parse(&format!("arn:aws:iam::123456789012:role/{name}"));
+        let (checkout, made, again) = (role("checkout"), role("made"), role("again"));
+        let counted = |principal: Result<Principal, _>| record.counted_as(&principal.unwrap());
+        assert_eq!(counted(checkout.clone()), checkout.unwrap());
+        let account = counted(made);
+        assert_eq!(account, Principal::parse_account("123456789012").unwrap());
+        assert_eq!(counted(again), account);
+    }
 }

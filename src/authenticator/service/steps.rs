@@ -57,7 +57,8 @@ impl Shared {
         let answer = allowed.then(|| answer(&record.credential)).flatten();
         let answer =
             answer.ok_or_else(|| Refusal::policy(not_allowed, Reason::MethodNotOnRecord))?;
-        if !self.md5_answers.allow(principal.clone(), Instant::now()) {
+        let counted_as = record.counted_as(principal);
+        if !self.md5_answers.allow(counted_as, Instant::now()) {
             return Err(Refusal::exhausted(too_many, reason));
         }
         Ok(answer)
@@ -92,8 +93,8 @@ impl Shared {
                 "compute",
                 |refusal: &Refusal| refusal.reason().as_str(),
                 async {
-                    let principal = &identity.principal;
-                    let keys = self.keys.keys(&record, principal, salt, iterations).await;
+                    let counted_as = record.counted_as(&identity.principal);
+                    let keys = self.keys.keys(&record, &counted_as, salt, iterations).await;
                     keys.map_err(Refusal::from)
                 },
             )

@@ -79,6 +79,36 @@ async fn md5_answers_are_few_for_one_identity() {
     handshake.ask(md5()).await.unwrap();
 }
 
+/// Roles are made in no time: a whole account has as many answers as one that stands there by name.
+#[tokio::test]
+async fn md5_answers_are_few_for_an_account_that_is_let_in_as_a_whole() {
+    let sts = dev_sts().await;
+    let (log, _recording) = Log::start();
+    let mut limits = Limits::default();
+    limits.md5_per_second_per_principal = 1;
+    let records = record("app", ", methods: [md5], iam_accounts: ['000000000000']")
+        .replace("role/checkout", "role/developer");
+    let house = House::start_with(sts.verifier(), &records, |builder, _| {
+        builder.limits(limits)
+    })
+    .await;
+    let client = house.client().await;
+    let [checkout, reporting] = tokens(&client, &sts).await;
+    let ask = async |token: &str| {
+        let (mut handshake, _) = client.accepted(token, "app").await;
+        handshake.ask(md5()).await.err()
+    };
+    until("a refusal", async || ask(&checkout).await).await;
+    // Within a second or so there is not another's worth.
+    let mut refused = Vec::new();
+    for _ in 0..5 {
+        refused.extend(ask(&reporting).await);
+    }
+    let status = refused.first().expect("another role has as many again");
+    let reason = log.reason(&request_id(status), "denied").await;
+    assert_eq!(reason, "too_many_md5_answers");
+}
+
 #[tokio::test]
 async fn keys_are_derived_for_one_identity_only_so_many_at_a_time() {
     let sts = dev_sts().await;

@@ -369,10 +369,12 @@ async fn questions_and_places_are_bounded() {
     let manager = Scripted::saying("one");
     manager.takes(Duration::from_secs(2));
     let cached = manager.cached();
-    let hosts: Vec<_> = (0..=MAX_QUESTIONS).map(|n| format!("db{n}")).collect();
-    let looks = hosts
+    let askers: Vec<_> = (0..=MAX_QUESTIONS)
+        .map(|n| (format!("db{n}"), of_account(&format!("{:012}", n % 3 + 1))))
+        .collect();
+    let looks = askers
         .iter()
-        .map(|host| look(&cached, host, Freshness::Usual));
+        .map(|(host, identity)| look_as(identity, &cached, host, Freshness::Usual));
     let found = join_all(looks).await;
     let late = found.iter().filter(|one| **one == Err(Trouble::Slow));
     assert_eq!(late.count(), 1);
@@ -384,6 +386,30 @@ async fn questions_and_places_are_bounded() {
     }
     cached.slots.run_pending_tasks().await;
     assert!(cached.slots.entry_count() <= MAX_PLACES);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_names_slow_places_keeps_no_other_waiting() {
+    let manager = Scripted::saying("one");
+    manager.takes(Duration::from_secs(2));
+    let cached = manager.cached();
+    let intruder = of_account("210987654321");
+    let hosts: Vec<_> = (0..100).map(|n| format!("db{n}")).collect();
+    let guesses = hosts
+        .iter()
+        .map(|host| look_as(&intruder, &cached, host, Freshness::Usual));
+    let began = Instant::now();
+    let (guessed, (found, waited)) = tokio::join!(join_all(guesses), async {
+        tokio::task::yield_now().await;
+        // Also where it wants to know the same.
+        let found = look(&cached, "db99", Freshness::Usual).await;
+        (found, began.elapsed())
+    });
+    assert_eq!(found, is("one"));
+    assert_eq!(waited, Duration::from_secs(2));
+    let late = guessed.iter().filter(|one| **one == Err(Trouble::Slow));
+    // The first, and those who had their turns then.
+    assert_eq!(late.count(), 100 - 2 * MAX_QUESTIONS_OF_ACCOUNT);
 }
 
 #[tokio::test(start_paused = true)]
