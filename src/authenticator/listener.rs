@@ -330,7 +330,41 @@ impl tokio_stream::Stream for GrpcListener {
 mod tests {
     use std::{future::poll_fn, net::Ipv4Addr};
 
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
+
+    /// Who has begun to speak, as HTTP/2 does, and what becomes of it.
+    #[tokio::test(start_paused = true)]
+    async fn a_stranger_is_let_go_and_who_proved_himself_stays() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let gate = Gate::new(9, 9);
+        for is_known in [false, true] {
+            let mut client = TcpStream::connect(listener.local_addr().unwrap())
+                .await
+                .unwrap();
+            let (stream, address) = listener.accept().await.unwrap();
+            let pass = || gate.enter(address.ip()).unwrap();
+            let peer = Peer::new(address, None, pass());
+            let silence = Duration::from_secs(10);
+            let abort = CancellationToken::new();
+            let mut connection =
+                Connection::new(Io::Plain(stream), peer.clone(), pass(), silence, abort);
+            let mut preface = [7; PREFACE];
+            client.write_all(&preface).await.unwrap();
+            connection.read_exact(&mut preface).await.unwrap();
+            if is_known {
+                peer.is_known();
+            }
+            let began = tokio::time::Instant::now();
+            let read = tokio::time::timeout(Duration::from_secs(3_600), connection.read_u8());
+            let end = read.await;
+            assert_eq!(end.is_err(), is_known, "{end:?}");
+            // The whole of a session in the making, and not much more.
+            let most = Duration::from_secs(if is_known { 3_601 } else { 91 });
+            assert!(began.elapsed() >= Duration::from_secs(60) && began.elapsed() <= most);
+        }
+    }
 
     /// HTTP/2 does not read on while it has something to write: who takes nothing is still to go.
     #[tokio::test]

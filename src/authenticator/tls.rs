@@ -11,7 +11,7 @@ use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::WebPkiClientVerifier,
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
 };
 use x509_cert::{
     Certificate,
@@ -232,6 +232,12 @@ impl ServerTls {
             .map_err(|error| {
                 Error::configuration(format!("tls_cert_path and tls_key_path: {error}"))
             })?;
+        if clients.is_some() {
+            // A session that is resumed shows no certificate: one that has ended since, or whose
+            // authority is taken off, would go on as long as its sessions.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         let protocols = endpoint.protocols().iter();
         config.alpn_protocols = protocols.map(|name| name.to_vec()).collect();
         Ok(config)

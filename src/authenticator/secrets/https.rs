@@ -206,7 +206,36 @@ fn trusting(roots: RootCertStore) -> Result<Client, String> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
     use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_long_is_none() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            for length in [MAX_BODY, MAX_BODY + 1] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 4_096]).await.unwrap();
+                // Its length is not said before.
+                let head = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+                stream.write_all(head).await.unwrap();
+                // Who has read enough hangs up.
+                let _ = stream.write_all(&vec![b'x'; length]).await;
+            }
+        });
+        let https = Https::new(None).unwrap();
+        let long = answer(https.post(&url, Vec::new())).await.unwrap();
+        assert_eq!(long.body.len(), 1 << 20);
+        let Err(too_long) = answer(https.post(&url, Vec::new())).await else {
+            panic!("it was read");
+        };
+        assert_eq!(too_long.trouble, Trouble::Malformed);
+    }
 
     #[test]
     fn secrets_come_by_https_or_from_this_machine() {

@@ -44,8 +44,6 @@ impl LiveTls {
                     let tls = in_use.read_again(&files)?;
                     let changed = !tls.material.is(&in_use.material);
                     if changed {
-                        // A session that is resumed would be one of the old authorities: the new
-                        // configuration remembers none.
                         configs.store(Arc::new(Configs::of(&tls)?));
                         tls.show(&metrics);
                         *in_use = tls;
@@ -86,7 +84,7 @@ impl Endpoint {
     }
 }
 
-/// One for each endpoint: a session of the one cannot be resumed at the other, which may demand more.
+/// One for each endpoint: the one may demand more.
 pub(super) struct Configs {
     applications: Arc<ServerConfig>,
     operators: Arc<ServerConfig>,

@@ -384,6 +384,14 @@ mod tests {
     use super::*;
     use crate::identity::aws::{Audiences, AwsProof, Skew};
 
+    #[test]
+    fn no_question_takes_longer_than_ten_seconds_whatever_is_configured() {
+        let takes = |builder: StsVerifierBuilder| builder.build().unwrap().timeout.as_secs();
+        assert_eq!(takes(StsVerifier::builder()), 10);
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(takes(StsVerifier::builder().timeout(hour)), 10);
+    }
+
     #[tokio::test]
     async fn who_waits_too_long_for_a_free_call_of_his_region_is_throttled() {
         let root = rcgen::generate_simple_self_signed(["sts.example.com".to_owned()]).unwrap();

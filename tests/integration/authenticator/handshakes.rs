@@ -85,6 +85,31 @@ async fn keys_are_kept_after_a_verified_login_and_not_before() {
 }
 
 #[tokio::test]
+async fn of_a_login_whose_end_nobody_tells_it_is_written_that_it_is_not_known() {
+    let dev = Dev::start_with(&record("app", ""), &["--challenge-timeout=1s"]).await;
+    let client = Client::connect(&dev).await;
+    let token = client.token(&dev, "checkout").await;
+    let prove = async || {
+        let (mut handshake, id) = client.accepted(&token, "app").await;
+        handshake.scram(both(&[]), SALT, 4096).await.unwrap();
+        (handshake, id)
+    };
+    let (silent, not_in_time) = prove().await;
+    let (ended, no_more) = prove().await;
+    let (reset, gone) = prove().await;
+    let crate::authenticator::client::Handshake {
+        sender, answers, ..
+    } = ended;
+    drop((sender, reset));
+    for id in [no_more, gone, not_in_time] {
+        assert_eq!(dev.reason(&id, "outcome").await, "login_unknown");
+    }
+    drop((silent, answers));
+    let counted = "approzium_decisions_total{decision=\"outcome\",reason=\"login_unknown\"}";
+    assert_eq!(dev.metric(counted).await, 3.0);
+}
+
+#[tokio::test]
 async fn who_is_not_on_a_record_cannot_tell_that_there_is_one() {
     let other_account = record("elsewhere", "").replace("000000000000", "123456789012");
     let pinned = record("pinned", ", user_ids: [AROAANOTHER]");

@@ -15,7 +15,12 @@ use approzium::{
     },
 };
 use futures_util::future::{join_all, try_join_all};
-use tokio::{io::AsyncReadExt, net::TcpStream, sync::Notify, time::timeout};
+use tokio::{
+    io::AsyncReadExt,
+    net::TcpStream,
+    sync::Notify,
+    time::{Instant, pause, resume, timeout},
+};
 use tonic::{
     Code,
     metadata::{MetadataMap, MetadataValue},
@@ -49,6 +54,32 @@ async fn a_nonce_is_not_good_for_long() {
     assert_eq!(reason, "proof_timeout");
     // Nobody reads any more what is sent now.
     challenge.sender.closed().await;
+}
+
+/// Time that is paused goes on by itself whenever nothing else happens.
+#[tokio::test]
+async fn a_nonce_is_good_for_a_minute_whatever_is_configured() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    const LATE: Duration = Duration::from_secs(9);
+    let sts = dev_sts().await;
+    let mut hour = Limits::default();
+    hour.proof_timeout = Duration::from_secs(3_600);
+    for limits in [Limits::default(), hour] {
+        let house =
+            House::start_with(sts.verifier(), "", |builder, _| builder.limits(limits)).await;
+        // Whoever is no stranger: they are let go by themselves.
+        let client = house.client().await;
+        client.session(&dev_signer(&sts, "checkout").await).await;
+        let mut challenge = client.challenge().await.unwrap();
+        pause();
+        let began = Instant::now();
+        let told = timeout(2 * MINUTE, challenge.answers.message()).await;
+        let took = began.elapsed();
+        resume();
+        let status = told.expect("it is good for longer").unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert!(took + LATE >= MINUTE && took <= MINUTE + LATE, "{took:?}");
+    }
 }
 
 #[tokio::test]
@@ -208,32 +239,66 @@ async fn headers_are_bounded() {
     let client = house.client().await;
     let signer = dev_signer(&sts, "checkout").await;
     let token = client.session(&signer).await.session_token;
-    let mut headers = MetadataMap::new();
-    let long = "x".repeat(100_000);
-    headers.insert("x-long", MetadataValue::try_from(long).unwrap());
-    let refused = client.silent_with(headers).await;
-    assert!(refused.is_err());
+    for (length, is_good) in [(15_000, true), (17_000, false), (100_000, false)] {
+        let mut headers = MetadataMap::new();
+        let long = "x".repeat(length);
+        headers.insert("x-long", MetadataValue::try_from(long).unwrap());
+        let answer = async {
+            let mut handshake = client.silent_with(headers).await?;
+            handshake.ask(Request::Start(start(&token, "app"))).await
+        };
+        assert_eq!(answer.await.is_ok(), is_good, "{length}");
+    }
     let other = house.client().await;
     other.accepted(&token, "app").await;
 }
 
 /// Any AWS account is enough to be no stranger: one address has only so many connections all the
-/// same.
+/// same, and so have all together.
 #[tokio::test]
-async fn connections_are_few_for_one_address_whoever_is_behind_it() {
+async fn connections_are_few_for_one_address_and_in_all_whoever_is_behind_them() {
     let sts = dev_sts().await;
+    let [mut of_one, mut in_all] = [(); 2].map(|()| Limits::default());
+    of_one.connections_per_address = 2;
+    in_all.connections = 2;
+    for limits in [of_one, in_all] {
+        let house =
+            House::start_with(sts.verifier(), "", |builder, _| builder.limits(limits)).await;
+        let signer = dev_signer(&sts, "intruder").await;
+        let first = house.client().await;
+        first.session(&signer).await;
+        let second = house.client().await;
+        second.session(&signer).await;
+        let third = async || channel(&house.address(), house.tls()).await;
+        assert!(third().await.is_err());
+        drop(first);
+        until("a place", async || third().await.ok()).await;
+    }
+}
+
+#[tokio::test]
+async fn questions_to_sts_are_few_for_all_addresses_together() {
+    let sts = dev_sts().await;
+    let (log, _recording) = Log::start();
     let mut limits = Limits::default();
-    limits.connections_per_address = 2;
+    limits.sts_calls_per_second = 1;
     let house = House::start_with(sts.verifier(), "", |builder, _| builder.limits(limits)).await;
-    let signer = dev_signer(&sts, "intruder").await;
-    let first = house.client().await;
-    first.session(&signer).await;
-    let second = house.client().await;
-    second.session(&signer).await;
-    let third = async || channel(&house.address(), house.tls()).await;
-    assert!(third().await.is_err());
-    drop(first);
-    until("a place", async || third().await.ok()).await;
+    let client = house.client().await;
+    let signer = dev_signer(&sts, "checkout").await;
+    // Ten at once, and one more for each second that it takes: of one address there may be 200.
+    let mut refused = None;
+    for _ in 0..100 {
+        let challenge = client.challenge().await.unwrap();
+        let proof = sign(&signer, &challenge.nonce, "127.0.0.1", SystemTime::now()).await;
+        refused = challenge.prove(proof).await.err();
+        if refused.is_some() {
+            break;
+        }
+    }
+    let refused = refused.expect("a bound");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    let reason = log.reason(&request_id(&refused), "denied").await;
+    assert_eq!(reason, "sts_throttled");
 }
 
 /// Who keeps applications waiting must not make every replica look as if it could not serve.

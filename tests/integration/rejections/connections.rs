@@ -8,7 +8,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use approzium::authenticator::Limits;
 use approzium_peers::Authority;
 use futures_util::future::join_all;
-use rustls::{HandshakeKind, pki_types::ServerName};
+use rustls::{
+    HandshakeKind,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -113,6 +116,21 @@ async fn streams_of_one_connection_are_bounded_and_the_others_live() {
     house.client().await.accepted(&token, "app").await;
 }
 
+#[tokio::test]
+async fn headers_of_operators_are_bounded() {
+    let house = House::start(dev_sts().await.verifier(), "").await;
+    let http = house.running.http_addr().unwrap();
+    for (length, answer) in [(15_000, "HTTP/1.1 200"), (17_000, "HTTP/1.1 431")] {
+        let mut stream = connect(&house, http, HTTP_1).await;
+        let long = "x".repeat(length);
+        let request = format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx-long: {long}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut told = vec![0; answer.len()];
+        stream.read_exact(&mut told).await.unwrap();
+        assert_eq!(told.escape_ascii().to_string(), answer, "{length}");
+    }
+}
+
 /// What nobody reads yet lies here: as much as one message, of all streams of a connection.
 #[tokio::test]
 async fn what_a_connection_may_send_ahead_is_bounded() {
@@ -201,27 +219,69 @@ async fn operators_show_a_certificate_where_one_is_demanded_and_probes_need_none
     }
 }
 
+/// Agrees on TLS, has something answered, and whether what was agreed on before was taken up.
+async fn speak(
+    address: SocketAddr,
+    tls: Arc<rustls::ClientConfig>,
+) -> std::io::Result<(bool, bool)> {
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let stream = TcpStream::connect(address).await?;
+    let mut stream = TlsConnector::from(tls).connect(name, stream).await?;
+    stream.write_all(PREFACE).await?;
+    // Tickets come before what is said.
+    let length = stream.read(&mut [0; 64]).await?;
+    let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+    Ok((length > 0, resumed))
+}
+
+/// A certificate is not looked at again where a session is resumed: it may have ended since.
+#[tokio::test]
+async fn no_session_is_resumed_where_certificates_are_demanded() {
+    let open = House::start(dev_sts().await.verifier(), "").await;
+    let mutual = mutual().await;
+    let certificate = mutual.authority.client("application");
+    for (house, shown, is_resumed) in [(&open, None, true), (&mutual, Some(&certificate), false)] {
+        let http = house.running.http_addr().unwrap();
+        for address in [house.running.grpc_addr(), http] {
+            for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+                let mut tls = speaking(version, house);
+                if let Some(certificate) = shown {
+                    tls = showing(tls, certificate);
+                }
+                let tls = Arc::new(tls);
+                assert_eq!(speak(address, tls.clone()).await.unwrap(), (true, false));
+                let again = speak(address, tls).await.unwrap();
+                assert_eq!(again, (true, is_resumed), "{version:?} at {address}");
+            }
+        }
+    }
+}
+
+/// A client of one version of TLS.
+fn speaking(
+    version: &'static rustls::SupportedProtocolVersion,
+    house: &House,
+) -> rustls::ClientConfig {
+    let authority = CertificateDer::from_pem_slice(house.authority.pem().as_bytes());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.unwrap()).unwrap();
+    rustls::ClientConfig::builder_with_provider(house.tls().crypto_provider().clone())
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
 /// TLS would take up what was agreed on at the port that demands less.
 #[tokio::test]
 async fn a_session_of_probes_opens_no_port_for_applications() {
     let house = mutual().await;
     let without = Arc::new(house.tls());
-    let speak = async |address: SocketAddr, tls: Arc<rustls::ClientConfig>| {
-        let name = ServerName::try_from("127.0.0.1").unwrap();
-        let stream = TcpStream::connect(address).await.unwrap();
-        let mut stream = TlsConnector::from(tls).connect(name, stream).await?;
-        stream.write_all(PREFACE).await?;
-        // Tickets come before what is said.
-        let length = stream.read(&mut [0; 64]).await?;
-        let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
-        std::io::Result::Ok((length > 0, resumed))
-    };
     let (http, grpc) = (
         house.running.http_addr().unwrap(),
         house.running.grpc_addr(),
     );
     assert_eq!(speak(http, without.clone()).await.unwrap(), (true, false));
-    assert_eq!(speak(http, without.clone()).await.unwrap(), (true, true));
     let refused = speak(grpc, without).await;
     assert!(!matches!(refused, Ok((true, _))), "{refused:?}");
     let own = Arc::new(showing(house.tls(), &house.authority.client("application")));
