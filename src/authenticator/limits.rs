@@ -29,7 +29,7 @@ pub struct Limits {
     /// The same from one address (for IPv6: one /64): 100.
     pub unauthenticated_per_address: usize,
     /// Calls to STS each second, in all: 100, with bursts of ten times as many. STS's quota is that
-    /// of a whole account.
+    /// of a whole account. A quarter of them is for who proved an identity on his connection before.
     pub sts_calls_per_second: u32,
     /// The same for one address: 20.
     pub sts_calls_per_second_per_address: u32,

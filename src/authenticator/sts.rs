@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use self::circuit::{Answer, Circuits, Turn};
 use super::{
-    limits::{Limits, Rate},
+    limits::{Limits, Rate, neighbourhood},
+    listener::Peer,
     metrics::{Ending, Metrics},
 };
 use crate::identity::{Rejection, aws::Region};
@@ -25,8 +26,27 @@ mod circuit;
 /// What all that needs STS asks it through.
 pub(crate) struct StsCalls {
     rate: Rate<IpAddr>,
+    /// What strangers may have of it together: who has a session already has the rest, and renews it.
+    of_strangers: Rate<()>,
     circuits: Circuits,
     metrics: Arc<Metrics>,
+}
+
+/// On whose behalf STS is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    neighbourhood: IpAddr,
+    /// Who he is was proved on this connection before.
+    is_known: bool,
+}
+
+impl From<&Peer> for Asker {
+    fn from(peer: &Peer) -> Self {
+        Asker {
+            neighbourhood: neighbourhood(peer.address.ip()),
+            is_known: peer.known().is_cancelled(),
+        }
+    }
 }
 
 /// The time that one verification has in all. Once it is over, nothing is repeated.
@@ -41,25 +61,24 @@ const PAUSES: [Duration; 3] = [
 
 impl StsCalls {
     pub(crate) fn new(limits: &Limits, metrics: Arc<Metrics>) -> Self {
+        let in_all = limits.sts_calls_per_second;
+        let of_strangers = in_all - in_all / 4;
         StsCalls {
-            rate: Rate::new(
-                limits.sts_calls_per_second,
-                limits.sts_calls_per_second_per_address,
-            ),
+            of_strangers: Rate::new(of_strangers, of_strangers),
+            rate: Rate::new(in_all, limits.sts_calls_per_second_per_address),
             circuits: Circuits::default(),
             metrics,
         }
     }
 
-    /// Asks the STS of a region on behalf of who comes from this neighbourhood. What is asked, and
-    /// in which form of proof, is the caller's affair.
+    /// Asks the STS of a region. What is asked, and in which form of proof, is the caller's affair.
     ///
     /// # Errors
     /// The question's own; [`Rejection::Throttled`] beyond the rate; [`Rejection::CircuitOpen`].
     pub(crate) async fn ask<T, Q>(
         &self,
         region: &Region,
-        neighbourhood: IpAddr,
+        asker: Asker,
         mut question: impl FnMut() -> Q,
     ) -> Result<T, Rejection>
     where
@@ -67,7 +86,7 @@ impl StsCalls {
     {
         let began = Instant::now();
         let mut pauses = PAUSES.into_iter();
-        let mut verdict = self.ask_once(region, neighbourhood, question()).await?;
+        let mut verdict = self.ask_once(region, asker, question()).await?;
         while is_throttled(&verdict)
             && let Some(pause) = pauses.next()
         {
@@ -77,7 +96,7 @@ impl StsCalls {
             }
             sleep(pause).await;
             self.metrics.sts_retried();
-            let again = self.ask_once(region, neighbourhood, question());
+            let again = self.ask_once(region, asker, question());
             match timeout_at(began + BUDGET, again).await {
                 Ok(Ok(answer)) => verdict = answer,
                 Ok(Err(not_asked)) => verdict = Err(not_asked),
@@ -88,17 +107,22 @@ impl StsCalls {
         verdict
     }
 
+    fn is_seldom(&self, asker: Asker) -> bool {
+        let is_of_rest = asker.is_known || self.of_strangers.allow((), now());
+        is_of_rest && self.rate.allow(asker.neighbourhood, now())
+    }
+
     /// The verdict, or else why nothing was asked.
     async fn ask_once<T>(
         &self,
         region: &Region,
-        neighbourhood: IpAddr,
+        asker: Asker,
         question: impl Future<Output = Result<T, Rejection>>,
     ) -> Result<Result<T, Rejection>, Rejection> {
         let call = self.circuits.call(region.name(), now());
         let call = call.ok_or(Rejection::CircuitOpen)?;
         self.metrics.sts_circuit(region.name(), call.is_probe());
-        if !self.rate.allow(neighbourhood, now()) {
+        if !self.is_seldom(asker) {
             self.metrics.sts_throttled();
             return Err(Rejection::Throttled);
         }

@@ -12,7 +12,7 @@ use super::{Call, refusal::Refusal};
 use crate::{
     authenticator::{
         audit::Reason,
-        limits::{MAX_PROOF_TIMEOUT, neighbourhood},
+        limits::MAX_PROOF_TIMEOUT,
         metrics::{Ending, Phase},
         token::Session,
     },
@@ -50,7 +50,6 @@ pub(super) async fn run(mut call: Box<SessionCall>) {
 impl SessionCall {
     async fn grant(&mut self) -> Result<(), Refusal> {
         let shared = self.shared.clone();
-        let neighbourhood = neighbourhood(self.peer.address.ip());
         let mut nonce = [0; 32];
         getrandom::fill(&mut nonce).map_err(|error| Refusal::internal(&error.to_string()))?;
         self.challenge(&nonce).await?;
@@ -75,7 +74,7 @@ impl SessionCall {
         let verify = || shared.verifier.verify(&checked);
         let asked = shared
             .sts_calls
-            .ask(checked.region(), neighbourhood, verify);
+            .ask(checked.region(), (&self.peer).into(), verify);
         let identity = self.span.step("sts", Rejection::reason, asked).await?;
         self.span.identified(&identity.arn);
         self.peer.is_known();

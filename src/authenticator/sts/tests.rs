@@ -8,7 +8,10 @@ use std::{
 
 use super::*;
 
-const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+const STRANGER: Asker = Asker {
+    neighbourhood: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+    is_known: false,
+};
 
 type Verdict = Result<&'static str, Rejection>;
 
@@ -33,8 +36,12 @@ impl Script {
     }
 
     async fn ask(&self, calls: &StsCalls) -> Verdict {
+        self.ask_for(STRANGER, calls).await
+    }
+
+    async fn ask_for(&self, asker: Asker, calls: &StsCalls) -> Verdict {
         let region = Region::find("eu-central-1").unwrap();
-        calls.ask(region, ADDRESS, || async { self.answer() }).await
+        calls.ask(region, asker, || async { self.answer() }).await
     }
 
     fn answer(&self) -> Verdict {
@@ -130,7 +137,7 @@ async fn nothing_is_repeated_once_the_time_is_over() {
                 Err(Rejection::Throttled)
             }
         };
-        let verdict: Verdict = calls.ask(region, ADDRESS, slow).await;
+        let verdict: Verdict = calls.ask(region, STRANGER, slow).await;
         assert_eq!(verdict, Err(Rejection::Throttled));
         assert!(began.elapsed() <= BUDGET + Duration::from_millis(1));
         assert_eq!(asked, expected, "{takes:?}");
@@ -163,4 +170,24 @@ async fn an_sts_that_is_silent_is_left_alone_until_it_answers_again() {
     assert_eq!(back.ask(&calls).await, Ok("it"));
     assert!(has(&calls, &format!("{open} 0")));
     assert!(has(&calls, opens), "it was opened once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_leave_a_quarter_to_who_is_known() {
+    let calls = calls(|limits| {
+        limits.sts_calls_per_second = 4;
+        limits.sts_calls_per_second_per_address = 100;
+    });
+    let sts = Script::new([Ok("it")]);
+    let known = Asker {
+        is_known: true,
+        ..STRANGER
+    };
+    for (asker, at_once) in [(STRANGER, 30), (known, 10)] {
+        for number in 0..at_once + 1 {
+            let asked = sts.ask_for(asker, &calls).await;
+            let is_refused = asked == Err(Rejection::Throttled);
+            assert_eq!(is_refused, number == at_once, "{asker:?} {number}");
+        }
+    }
 }

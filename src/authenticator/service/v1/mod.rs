@@ -28,7 +28,7 @@ use crate::{
     authenticator::{
         audit::{Audit, Decision, Reason},
         authorization::Refused,
-        limits::{OncePer, neighbourhood},
+        limits::OncePer,
         listener::Peer,
         metrics::{Ending, Phase},
         replay::{ReplayStore, holder, keep_for},
@@ -245,7 +245,6 @@ impl Call {
     async fn identify(&mut self, caller: &Caller) -> Result<VerifiedIdentity, Refusal> {
         let v1 = self.v1.clone();
         let shared = &v1.shared;
-        let neighbourhood = neighbourhood(self.peer.address.ip());
         let _place = shared.place_of_session(&self.peer)?;
         let proof = PresignedProof::parse(
             &caller.proof.signed_get_caller_identity,
@@ -255,7 +254,9 @@ impl Call {
             OffsetDateTime::now_utc(),
         )?;
         let verify = || shared.verifier.verify_presigned(&proof);
-        let asked = shared.sts_calls.ask(proof.region(), neighbourhood, verify);
+        let asked = shared
+            .sts_calls
+            .ask(proof.region(), (&self.peer).into(), verify);
         let identity = self.span.step("sts", Rejection::reason, asked).await?;
         self.span.identified(&identity.arn);
         self.audit.identity = Some(identity.clone());
