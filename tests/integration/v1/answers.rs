@@ -396,7 +396,12 @@ async fn md5_and_mysql_answers_are_few_for_one_identity() {
         record_of("old", "pencil", ", methods: [md5]"),
         record_of("mysql", "pencil", ", methods: [mysql_native_password]"),
     ];
-    let house = v1(&sts, &records.concat()).await;
+    let mut limits = approzium::authenticator::Limits::default();
+    limits.md5_per_second_per_principal = 1;
+    let house = House::start_with(sts.verifier(), &records.concat(), |builder, _| {
+        builder.limits(limits).v1_api(PresignedLimits::default())
+    })
+    .await;
     let client = Client::of(&house).await;
     let keys = checkout(&sts, "old");
     let mysql = PasswordRequest {
