@@ -24,7 +24,7 @@ pub struct Limits {
     /// Where applications come through a proxy that hides their addresses, set it higher.
     pub connections_per_address: usize,
     /// Connections that no identity stands behind yet, in all: 1,000. As many calls on them are read at
-    /// a time, and as many proofs verified.
+    /// a time, for which ten times as many may wait, and as many proofs verified.
     pub unauthenticated: usize,
     /// The same from one address (for IPv6: one /64): 100.
     pub unauthenticated_per_address: usize,

@@ -74,6 +74,24 @@ async fn few_calls_of_one_connection_are_read_before_it_is_known_whose_it_is() {
     }
 }
 
+/// A pool that is filled, on connections that are as new as it is: its calls wait for one another,
+/// and for nothing else.
+#[tokio::test]
+async fn who_has_a_session_has_all_his_logins_on_new_connections_at_once() {
+    let sts = dev_sts().await;
+    let mut limits = Limits::default();
+    limits.unauthenticated_per_address = 20;
+    let house = House::start_with(sts.verifier(), &record("app", ""), |builder, _| {
+        builder.limits(limits)
+    })
+    .await;
+    let signer = dev_signer(&sts, "checkout").await;
+    let token = house.client().await.session(&signer).await.session_token;
+    let clients = [house.client().await, house.client().await];
+    let logins = (0..200).map(|number| clients[number % 2].accepted(&token, "app"));
+    assert_eq!(join_all(logins).await.len(), 200);
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn calls_of_strangers_are_few_for_one_address_and_in_all() {
