@@ -43,11 +43,8 @@ impl Slot {
 }
 
 fn fill(slot: &mut Option<AuthClient>, client: AuthClient) {
-    let sessions = |client: &AuthClient, is_default| client.0.sessions.set_default(is_default);
-    if let Some(former) = slot.replace(client.clone()) {
-        sessions(&former, false);
-    }
-    sessions(&client, true);
+    client.0.sessions.is_default();
+    *slot = Some(client);
 }
 
 #[cfg(test)]

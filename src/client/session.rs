@@ -71,6 +71,8 @@ pub(super) struct Sessions {
     audience: String,
     timeout: Duration,
     instrumentation: Option<Arc<Instrumentation>>,
+    /// What the session says about who this process is.
+    process: process::Client,
     state: Mutex<State>,
 }
 
@@ -79,8 +81,6 @@ struct State {
     current: Option<Arc<Session>>,
     /// As last verified: it outlives its session.
     iam_arn: Option<String>,
-    /// The default client's session says who this process is.
-    of_default: bool,
     /// What to tell those who come before the next attempt may be made.
     failure: Option<Error>,
     backoff: Backoff,
@@ -101,10 +101,10 @@ impl Sessions {
             audience,
             timeout,
             instrumentation,
+            process: process::Client::new(),
             state: Mutex::new(State {
                 current: None,
                 iam_arn: None,
-                of_default: false,
                 failure: None,
                 backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(10)),
             }),
@@ -115,13 +115,9 @@ impl Sessions {
         lock(&self.state).iam_arn.clone()
     }
 
-    /// Tells whether this is the session of the default client.
-    pub(super) fn set_default(&self, is_default: bool) {
-        let mut state = lock(&self.state);
-        state.of_default = is_default;
-        if is_default {
-            process::default_client(state.iam_arn.clone());
-        }
+    /// This is the session of the default client from now on.
+    pub(super) fn is_default(&self) {
+        self.process.is_default();
     }
 
     /// Whether there is one that is still good.
@@ -200,7 +196,8 @@ impl Sessions {
         let mut state = lock(&self.state);
         match result {
             Ok(session) => {
-                state.verified(&session.iam_arn);
+                state.iam_arn = Some(session.iam_arn.clone());
+                self.process.verified(&session.iam_arn);
                 ::tracing::debug!(iam_arn = ?session.iam_arn, "the Authenticator verified the identity");
                 state.backoff.succeeded();
                 state.failure = None;
@@ -272,15 +269,6 @@ impl Sessions {
 }
 
 impl State {
-    fn verified(&mut self, iam_arn: &str) {
-        self.iam_arn = Some(iam_arn.to_owned());
-        let by = match self.of_default {
-            true => process::Client::Default,
-            false => process::Client::Other,
-        };
-        process::verified(iam_arn, by);
-    }
-
     fn failed(&mut self, error: &Error) {
         self.backoff.failed();
         self.failure = Some(error.clone());

@@ -1,9 +1,9 @@
 //! Who this process is and where it runs, for what no connection stands behind: the application's
 //! own log lines, and spans that others make.
 
-use std::{
-    mem,
-    sync::{Arc, LazyLock, PoisonError, RwLock},
+use std::sync::{
+    Arc, LazyLock, PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
 };
 
 use ::opentelemetry::KeyValue;
@@ -12,15 +12,15 @@ use super::{
     attributes as key,
     connection::{place, shared},
 };
-use crate::identity::role_name;
+use crate::identity::{Arn, role_name};
 
 static PROCESS: LazyLock<Process> = LazyLock::new(Process::default);
 
 /// `approzium.iam_arn` and `approzium.iam_role`, as far as an Authenticator has verified them, and
 /// the place, as far as it is known.
 ///
-/// The identity is the default client's; without one, it is what all clients have in common. A
-/// snapshot, made anew only when more is known: it waits for nobody.
+/// The identity is the default client's; without one, it is what all clients have in common, be it
+/// the role alone. A snapshot, made anew only when more is known: it waits for nobody.
 #[cfg_attr(
     not(any(feature = "resource", feature = "tracing")),
     allow(dead_code, reason = "only lines and spans of others ask")
@@ -29,48 +29,70 @@ pub(crate) fn process_attribution() -> Arc<Vec<KeyValue>> {
     PROCESS.attribution(place())
 }
 
-/// An Authenticator has verified who this process is, for the default client or another one.
-pub(crate) fn verified(iam_arn: &str, by: Client) {
-    PROCESS.tell(|known| known.verified(iam_arn, by));
+/// One client's part in who this process is: until it goes, and beyond if it was the last.
+#[derive(Debug)]
+pub(crate) struct Client {
+    number: u64,
+    process: &'static Process,
 }
 
-/// Another client is the default one; `iam_arn` is what was verified for it.
-pub(crate) fn default_client(iam_arn: Option<String>) {
-    PROCESS.tell(|known| known.default = iam_arn);
+impl Client {
+    pub(crate) fn new() -> Self {
+        Client::of(&PROCESS)
+    }
+
+    fn of(process: &'static Process) -> Self {
+        let number = process.clients.fetch_add(1, Ordering::Relaxed);
+        Client { number, process }
+    }
+
+    /// An Authenticator has verified who the client is, for the first time or anew.
+    pub(crate) fn verified(&self, iam_arn: &str) {
+        let verified = Verified {
+            client: Some(self.number),
+            iam_arn: iam_arn.to_owned(),
+        };
+        self.process.tell(|known| known.verified(verified));
+    }
+
+    /// The client is the default one from now on.
+    pub(crate) fn is_default(&self) {
+        let number = self.number;
+        self.process.tell(|known| known.default = Some(number));
+    }
 }
 
-/// For which client something was verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Client {
-    Default,
-    Other,
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.process.tell(|known| known.gone(self.number));
+    }
 }
 
 #[derive(Debug, Default)]
-struct Process(RwLock<Known>);
+struct Process {
+    clients: AtomicU64,
+    known: RwLock<Known>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
-    /// The default client's identity.
-    default: Option<String>,
-    others: Others,
+    default: Option<u64>,
+    /// The last word of each client that there is; of the last client, when there is none left.
+    verified: Vec<Verified>,
     place: Option<&'static [KeyValue]>,
     attributes: Arc<Vec<KeyValue>>,
 }
 
-/// What was verified for the clients, whichever they are.
-#[derive(Debug, Default)]
-enum Others {
-    #[default]
-    None,
-    One(String),
-    /// Who of them would a line be of?
-    Several,
+#[derive(Debug)]
+struct Verified {
+    /// None: the client is gone, and it was the last.
+    client: Option<u64>,
+    iam_arn: String,
 }
 
 impl Process {
     fn attribution(&self, place: Option<&'static [KeyValue]>) -> Arc<Vec<KeyValue>> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if place.is_none() || known.place.is_some() {
             return Arc::clone(&known.attributes);
         }
@@ -79,7 +101,7 @@ impl Process {
     }
 
     fn tell(&self, what: impl FnOnce(&mut Known)) -> Arc<Vec<KeyValue>> {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         what(&mut known);
         let attributes = known.attributes();
         // Who holds the old one may compare: it is another one only if it says something else.
@@ -91,33 +113,67 @@ impl Process {
 }
 
 impl Known {
-    fn verified(&mut self, iam_arn: &str, by: Client) {
-        if by == Client::Default {
-            self.default = Some(iam_arn.to_owned());
-        }
-        self.others = match mem::take(&mut self.others) {
-            Others::None => Others::One(iam_arn.to_owned()),
-            Others::One(known) if known == iam_arn => Others::One(known),
-            Others::One(_) | Others::Several => Others::Several,
-        };
+    fn verified(&mut self, now: Verified) {
+        self.verified
+            .retain(|one| one.client.is_some_and(|client| Some(client) != now.client));
+        self.verified.push(now);
     }
 
-    fn iam_arn(&self) -> Option<&str> {
-        match (&self.default, &self.others) {
-            (Some(arn), _) | (None, Others::One(arn)) => Some(arn),
-            (None, Others::None | Others::Several) => None,
+    fn gone(&mut self, client: u64) {
+        let Some(at) = self
+            .verified
+            .iter()
+            .position(|one| one.client == Some(client))
+        else {
+            return;
+        };
+        match self.verified.len() {
+            1 => self.verified[at].client = None,
+            _ => drop(self.verified.swap_remove(at)),
+        }
+    }
+
+    fn identity(&self) -> Vec<KeyValue> {
+        let arn_and_role = |arn: &str| {
+            let role = role_name(arn).map(|role| shared(key::IAM_ROLE, &role));
+            [shared(key::IAM_ARN, arn)]
+                .into_iter()
+                .chain(role)
+                .collect()
+        };
+        let is_default = |one: &&Verified| one.client.is_some() && one.client == self.default;
+        if let Some(default) = self.verified.iter().find(is_default) {
+            return arn_and_role(&default.iam_arn);
+        }
+        let Some((first, others)) = self.verified.split_first() else {
+            return Vec::new();
+        };
+        if others.iter().all(|one| one.iam_arn == first.iam_arn) {
+            return arn_and_role(&first.iam_arn);
+        }
+        // Sessions of one role differ in their names only.
+        match role_of_account(&first.iam_arn) {
+            Some(role)
+                if others
+                    .iter()
+                    .all(|one| role_of_account(&one.iam_arn).as_ref() == Some(&role)) =>
+            {
+                vec![shared(key::IAM_ROLE, &role.1)]
+            }
+            _ => Vec::new(),
         }
     }
 
     fn attributes(&self) -> Vec<KeyValue> {
-        let mut attributes = Vec::new();
-        if let Some(arn) = self.iam_arn() {
-            attributes.push(shared(key::IAM_ARN, arn));
-            attributes.extend(role_name(arn).map(|role| shared(key::IAM_ROLE, &role)));
-        }
+        let mut attributes = self.identity();
         attributes.extend_from_slice(self.place.unwrap_or_default());
         attributes
     }
+}
+
+fn role_of_account(iam_arn: &str) -> Option<(String, String)> {
+    let arn = Arn::parse(iam_arn).ok()?;
+    Some((arn.account().to_owned(), arn.role_name()?.to_owned()))
 }
 
 #[cfg(test)]
@@ -135,44 +191,88 @@ mod tests {
         Some(role.value.to_string())
     }
 
+    fn process() -> &'static Process {
+        Box::leak(Box::default())
+    }
+
     #[test]
     fn a_process_is_who_its_default_client_is() {
-        let process = Process::default();
-        process.tell(|known| known.verified(REPORTING, Client::Other));
-        process.tell(|known| known.verified(CHECKOUT, Client::Default));
-        process.tell(|known| known.verified(REPORTING, Client::Other));
-        assert_eq!(role(&process).as_deref(), Some("checkout"));
-        process.tell(|known| known.default = Some(REPORTING.to_owned()));
-        assert_eq!(role(&process).as_deref(), Some("reporting"));
+        let process = process();
+        let (reporting, checkout) = (Client::of(process), Client::of(process));
+        reporting.verified(REPORTING);
+        checkout.is_default();
+        assert_eq!(role(process).as_deref(), Some("reporting"));
+        checkout.verified(CHECKOUT);
+        reporting.verified(REPORTING);
+        assert_eq!(role(process).as_deref(), Some("checkout"));
+        reporting.is_default();
+        assert_eq!(role(process).as_deref(), Some("reporting"));
     }
 
     #[test]
     fn without_one_it_is_who_all_its_clients_are() {
-        let process = Process::default();
-        assert_eq!(role(&process), None);
-        for _ in 0..2 {
-            process.tell(|known| known.verified(CHECKOUT, Client::Other));
-            assert_eq!(role(&process).as_deref(), Some("checkout"));
+        let process = process();
+        assert_eq!(role(process), None);
+        let (one, another, third) = (
+            Client::of(process),
+            Client::of(process),
+            Client::of(process),
+        );
+        for client in [&one, &another, &one] {
+            client.verified(CHECKOUT);
+            assert_eq!(role(process).as_deref(), Some("checkout"));
         }
-        process.tell(|known| known.verified(REPORTING, Client::Other));
-        assert_eq!(role(&process), None);
+        third.verified(REPORTING);
+        assert_eq!(role(process), None);
+        // One that is gone has no say, unless nobody else has.
+        drop(third);
+        assert_eq!(role(process).as_deref(), Some("checkout"));
+        drop((one, another));
+        assert_eq!(role(process).as_deref(), Some("checkout"));
+        let next = Client::of(process);
+        assert_eq!(role(process).as_deref(), Some("checkout"));
+        next.verified(REPORTING);
+        assert_eq!(role(process).as_deref(), Some("reporting"));
+    }
+
+    #[test]
+    fn renewed_credentials_are_another_session_of_the_same_client() {
+        let process = process();
+        let arn = |session| format!("arn:aws:sts::123456789012:assumed-role/checkout/{session}");
+        let all = || {
+            let attributes = process.attribution(None);
+            let values = attributes.iter().map(|one| one.value.to_string());
+            values.collect::<Vec<_>>()
+        };
+        let client = Client::of(process);
+        for session in ["1764500000", "1764503600"] {
+            client.verified(&arn(session));
+            assert_eq!(all(), [arn(session), "checkout".to_owned()]);
+        }
+        // Of two clients with a session each, the role is what can be said.
+        let another = Client::of(process);
+        another.verified(&arn("1764507200"));
+        assert_eq!(all(), ["checkout"]);
+        another.verified("arn:aws:sts::999999999999:assumed-role/checkout/1764507200");
+        assert!(all().is_empty());
     }
 
     #[test]
     fn the_place_joins_as_soon_as_it_is_known() {
         let place: &'static [KeyValue] = vec![KeyValue::new("approzium.k8s.pod.name", "a")].leak();
-        let process = Process::default();
-        let nothing = process.attribution(None);
-        assert!(nothing.is_empty() && Arc::ptr_eq(&nothing, &process.attribution(Some(&[]))));
+        let nowhere = process();
+        let nothing = nowhere.attribution(None);
+        assert!(nothing.is_empty() && Arc::ptr_eq(&nothing, &nowhere.attribution(Some(&[]))));
 
-        let process = Process::default();
-        let before = process.tell(|known| known.verified(CHECKOUT, Client::Default));
+        let process = process();
+        let client = Client::of(process);
+        client.verified(CHECKOUT);
+        let before = process.attribution(None);
         let after = process.attribution(Some(place));
         assert_eq!((before.len(), after.len()), (2, 3));
         assert_eq!(after[2], place[0]);
         // Nothing new: the same snapshot.
-        let renewed = process.tell(|known| known.verified(CHECKOUT, Client::Default));
-        assert!(Arc::ptr_eq(&after, &renewed));
+        client.verified(CHECKOUT);
         assert!(Arc::ptr_eq(&after, &process.attribution(Some(place))));
     }
 }
