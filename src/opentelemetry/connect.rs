@@ -4,6 +4,7 @@
 //! connect db.example                          ConnectSpan
 //! ├─ dial                                     Phase::Dial
 //! ├─ tls                                      Phase::Tls
+//! ├─ startup                                  Phase::Startup
 //! ├─ session      → the Authenticator         Phase::Session
 //! ├─ challenge    → the Authenticator         Phase::Challenge
 //! └─ database                                 Phase::Database
@@ -48,11 +49,13 @@ pub(crate) enum Phase {
     Dial,
     /// Its TLS handshake.
     Tls,
+    /// What the database does between the StartupMessage and its challenge.
+    Startup,
     /// The session with the Authenticator, if there was none.
     Session,
     /// The Authenticator's answers to the database's challenge.
     Challenge,
-    /// What the database does between a login and its first ReadyForQuery.
+    /// What the database does between the answer to its challenge and its first ReadyForQuery.
     Database,
 }
 
@@ -61,6 +64,7 @@ impl Phase {
         match self {
             Phase::Dial => "dial",
             Phase::Tls => "tls",
+            Phase::Startup => "startup",
             Phase::Session => "session",
             Phase::Challenge => "challenge",
             Phase::Database => "database",
@@ -71,7 +75,7 @@ impl Phase {
     fn kind(self) -> SpanKind {
         match self {
             Phase::Session | Phase::Challenge => SpanKind::Client,
-            Phase::Dial | Phase::Tls | Phase::Database => SpanKind::Internal,
+            Phase::Dial | Phase::Tls | Phase::Startup | Phase::Database => SpanKind::Internal,
         }
     }
 }

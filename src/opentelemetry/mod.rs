@@ -84,8 +84,10 @@
 //! the place. With [`Instrumentation::sqlcommenter`] texts also name the trace.
 //!
 //! # Connecting
-//! The span `connect <server>` has the children `dial`, `tls`, `session`, `challenge` and
-//! `database`, and its trace goes on inside the Authenticator.
+//! The span `connect <server>` has the children `dial`, `tls`, `startup` (the database, until it
+//! challenges), `session` and `challenge` (the Authenticator, inside of which the trace goes on) and
+//! `database` (from the answer until it is ready). Where the time went is so told apart, and of what
+//! failed only the one who failed it has a phase that did.
 
 #![cfg_attr(
     not(feature = "postgres"),

@@ -23,6 +23,7 @@ mod delegate;
 mod exchange;
 mod refusal;
 mod session;
+mod turn;
 
 use std::sync::Arc;
 
@@ -46,9 +47,9 @@ use super::{
     tls::Transport,
 };
 use crate::{
-    Hop, Result,
+    Result,
     client::Outcome,
-    opentelemetry::{ConnectSpan, ConnectionInfo, Phase},
+    opentelemetry::{ConnectSpan, ConnectionInfo},
     wire::postgres::StartupMessage,
 };
 
@@ -147,7 +148,6 @@ impl Login {
         let span = span.unwrap_or_else(|| delegate.subject(&startup).start_span());
         let mut exchange = Exchange::new(transport, delegate.deadline());
         let mut session = Session::new(policy, delegate, &span);
-        let database = span.phase(Phase::Database);
         let result = match session.authenticate(&mut exchange, &startup).await {
             Ok(authenticated) => exchange
                 .until_ready()
@@ -155,22 +155,16 @@ impl Login {
                 .map(|()| authenticated.server_signature()),
             Err(stop) => Err(stop),
         };
-        let handshake = session.into_handshake();
+        let (handshake, turn) = session.into_parts();
         let failed = match &result {
             Ok(_) => None,
             Err(Stop::Failed(error)) => Some(error.clone()),
             Err(Stop::Refused { sqlstate }) => Some(refused(sqlstate)),
         };
-        match &failed {
-            None => database.finish(),
-            Some(error) => {
-                denial.note(error);
-                // Where the Authenticator failed, the database was only given up.
-                if matches!(error.hop(), Hop::DatabaseConnection | Hop::DatabaseLogin) {
-                    database.fail(error);
-                }
-            }
+        if let Some(error) = &failed {
+            denial.note(error);
         }
+        turn.over(failed.as_ref());
         let mut connection = None;
         if let Some(subject) = counting {
             span.place_known(exchange.deadline()).await;

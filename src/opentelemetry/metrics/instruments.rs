@@ -172,7 +172,7 @@ impl Instruments {
             ),
             phase_duration: seconds(
                 names::PHASE_DURATION,
-                "Duration of the phases of connecting: dial, tls, session, challenge, database.",
+                "Duration of the phases of connecting: dial, tls, startup, session, challenge, database.",
             ),
             session_renewals: counter(
                 names::SESSION_RENEWALS,

@@ -8,9 +8,10 @@ use super::{
     delegate::{self, Delegate},
     exchange::{Exchange, Stop},
     refusal::{broken, not_answered, not_scram, policy, require, unsendable},
+    turn::Turn,
 };
 use crate::{
-    Result,
+    Hop, Result,
     client::{Handshake, Offered},
     opentelemetry::{ConnectSpan, PhaseSpan},
     wire::{
@@ -27,6 +28,7 @@ pub(super) struct Session<'a> {
     /// Until the Authenticator is asked.
     delegate: Option<Delegate>,
     handshake: Option<Handshake>,
+    turn: Turn<'a>,
     span: &'a ConnectSpan,
 }
 
@@ -55,13 +57,14 @@ impl<'a> Session<'a> {
             policy,
             delegate: Some(delegate),
             handshake: None,
+            turn: Turn::startup(span),
             span,
         }
     }
 
-    /// What is left to be said to the Authenticator, if it was asked.
-    pub(super) fn into_handshake(self) -> Option<Handshake> {
-        self.handshake
+    /// What is left to be said to the Authenticator, if it was asked; and the database's turn.
+    pub(super) fn into_parts(self) -> (Option<Handshake>, Turn<'a>) {
+        (self.handshake, self.turn)
     }
 
     /// Up to and including AuthenticationOk.
@@ -78,6 +81,7 @@ impl<'a> Session<'a> {
         let authenticated = match exchange.authentication().await? {
             Authentication::Ok => {
                 self.accept_silence()?;
+                self.turn.answered();
                 return Ok(Authenticated::NothingAsked);
             }
             Authentication::Sasl { mechanisms } => {
@@ -181,6 +185,7 @@ impl<'a> Session<'a> {
         exchange
             .send(&sasl_response(&client_final.message).map_err(unsendable)?)
             .await?;
+        self.turn.answered();
 
         let Authentication::SaslFinal(server_final) = exchange.authentication().await? else {
             return Err(broken(
@@ -220,6 +225,7 @@ impl<'a> Session<'a> {
         exchange
             .send(&password_message(&response).map_err(unsendable)?)
             .await?;
+        self.turn.answered();
         Ok(Authenticated::Md5)
     }
 
@@ -236,6 +242,7 @@ impl<'a> Session<'a> {
             .delegate
             .take()
             .ok_or_else(|| broken("a second challenge"))?;
+        self.turn.challenged();
         let (handshake, phase) = exchange.beside(delegate.open(startup, self.span)).await?;
         Ok((self.handshake.insert(handshake), Answering(Some(phase))))
     }
@@ -255,7 +262,9 @@ impl Answering {
     {
         let answer = delegate::within(exchange.deadline(), answer);
         let answer = exchange.beside(answer).await;
+        // The database may have hung up meanwhile.
         if let Err(Stop::Failed(error)) = &answer
+            && !matches!(error.hop(), Hop::DatabaseConnection | Hop::DatabaseLogin)
             && let Some(phase) = self.0.take()
         {
             phase.fail(error);

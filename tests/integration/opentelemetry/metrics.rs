@@ -187,7 +187,7 @@ async fn every_phase_is_measured_with_how_it_ended() {
         })
         .collect();
     let ended = |phase: &str| (phase.to_owned(), "ok".to_owned());
-    for phase in ["dial", "tls", "database"] {
+    for phase in ["dial", "tls", "startup", "database"] {
         assert!(phases.contains(&ended(phase)), "{phase}: {phases:?}");
     }
 }

@@ -37,12 +37,15 @@ async fn a_connect_shows_its_phases_and_what_the_authenticator_did() {
     assert_eq!(connect_span.status, Status::Unset);
     // The session was there before.
     assert!(!spans.iter().any(|span| span.name == "session"));
-    for phase in ["dial", "tls", "challenge", "database"] {
+    for phase in ["dial", "tls", "startup", "challenge", "database"] {
         let phase = only(&spans, phase);
         assert_eq!(phase.parent_span_id, id(connect_span));
         assert_eq!(phase.status, Status::Unset, "{phase:?}");
     }
     let challenge = only(&spans, "challenge");
+    // No one's time is in another's.
+    assert!(only(&spans, "startup").end_time <= only(&spans, "database").start_time);
+    assert!(challenge.end_time <= only(&spans, "database").start_time);
     let answered = spans
         .iter()
         .find(|span| span.parent_span_id == id(challenge))
@@ -64,7 +67,7 @@ async fn a_connect_shows_its_phases_and_what_the_authenticator_did() {
     let failed = |span: &SpanData| matches!(span.status, Status::Error { .. });
     assert!(failed(only(&spans, "connect localhost")));
     assert!(failed(only(&spans, "database")));
-    assert!(!failed(only(&spans, "challenge")));
+    assert!(!failed(only(&spans, "challenge")) && !failed(only(&spans, "startup")));
 }
 
 /// The spans of the trace in which the work ran.

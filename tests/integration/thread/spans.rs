@@ -22,9 +22,9 @@ use super::{
 };
 
 /// Phases of a connect within a session.
-const PHASES: [&str; 4] = ["challenge", "database", "dial", "tls"];
+const PHASES: [&str; 5] = ["challenge", "database", "dial", "startup", "tls"];
 /// Phases of a connect that begins a session.
-const FIRST_PHASES: [&str; 5] = ["challenge", "database", "dial", "session", "tls"];
+const FIRST_PHASES: [&str; 6] = ["challenge", "database", "dial", "session", "startup", "tls"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jaeger_shows_who_ran_what_where_and_who_let_them() {
@@ -137,7 +137,7 @@ fn first_connect(house: &House, pod: &Pod, trace: &Trace) {
         .collect();
     phases.sort_unstable();
     assert_eq!(phases, FIRST_PHASES, "{}", trace.tree());
-    for phase in ["database", "dial", "tls"].map(|phase| trace.only(phase)) {
+    for phase in ["database", "dial", "startup", "tls"].map(|phase| trace.only(phase)) {
         assert!(trace.children(phase).next().is_none(), "{}", trace.tree());
         assert_exactly(phase, &[]);
     }
@@ -323,6 +323,9 @@ fn denial(house: &House, trace: &Trace) {
     assert_resource_of(connect, &INTRUDER);
     let authenticate = only_child(trace, trace.only("challenge"));
     assert!(authenticate.failed() && trace.only("challenge").failed());
+    // The database challenged, and had no further part in it.
+    assert!(!trace.only("startup").failed());
+    assert!(trace.named("database").next().is_none(), "{}", trace.tree());
     let called = [
         ("approzium.request_id", request_id.to_owned()),
         ("approzium.iam_arn", iam_arn(&INTRUDER)),
