@@ -59,7 +59,8 @@ pub fn instrument_with(instrumentation: Instrumentation) {
 
 /// Makes no more spans.
 ///
-/// Spans that have begun end as usual; no provider is shut down. Clients that have an
+/// Spans that have begun end as usual, and no provider is shut down by this. (One that nobody else
+/// has a clone of goes with what held it, and an SDK's provider then sends what is waiting.) Clients that have an
 /// [instrumentation of their own](crate::client::AuthClientBuilder::instrumentation) keep it. The
 /// [event of a query](crate::tracing#the-event-approziumquery) goes on, by the defaults: who wants no
 /// texts on lines either switches off by `instrument_with` and a provider that records nothing.

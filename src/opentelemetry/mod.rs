@@ -137,7 +137,7 @@ pub(crate) fn parent() -> Context {
     {
         use ::opentelemetry::trace::TraceContextExt;
         use ::tracing_opentelemetry::OpenTelemetrySpanExt;
-        if context.has_active_span() {
+        if context.has_active_span() || context.is_telemetry_suppressed() {
             return context;
         }
         let outer = ::tracing::Span::current().context();

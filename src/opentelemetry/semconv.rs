@@ -2,7 +2,7 @@
 //!
 //! `OTEL_SEMCONV_STABILITY_OPT_IN=database/dup` gives spans both, as the conventions'
 //! [migration guide](https://opentelemetry.io/docs/specs/semconv/non-normative/db-migration/)
-//! describes it. There were no metrics before the stable ones.
+//! describes it. Metrics have their stable names only.
 
 use std::{env, sync::LazyLock};
 

@@ -65,7 +65,8 @@
 //! At no level, `trace` included, does a line of this library hold a value that was bound to a
 //! query, a password, or a token; a query's text is shown [as on its span](crate::opentelemetry). The
 //! driver's own lines do hold values: `tokio_postgres=debug` shows each query's parameters. Where
-//! `RUST_LOG=debug` is ever set in production, add `tokio_postgres=info`.
+//! `RUST_LOG=debug` is ever set in production, add `tokio_postgres=warn`: at `info` it
+//! shows the server's notices, which hold what the database was told to say.
 //!
 //! # Filter per layer
 //! `RUST_LOG=warn` as a filter of the whole subscriber takes away the spans of everybody: lines

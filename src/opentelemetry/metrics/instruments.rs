@@ -38,6 +38,21 @@ const ROW_BUCKETS: [f64; 13] = [
     1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0,
 ];
 
+const UNAUTHENTICATED: &str = "unauthenticated";
+const PERMISSION_DENIED: &str = "permission_denied";
+const CLIENT_POLICY: &str = "client_policy";
+const POLICY: &str = "policy";
+const RESOURCE_EXHAUSTED: &str = "resource_exhausted";
+
+/// Why a connect may be denied.
+const DENIALS: [&str; 5] = [
+    UNAUTHENTICATED,
+    PERMISSION_DENIED,
+    CLIENT_POLICY,
+    POLICY,
+    RESOURCE_EXHAUSTED,
+];
+
 type Provider = Arc<dyn MeterProvider + Send + Sync>;
 
 /// Those of the global provider that was there last.
@@ -84,6 +99,7 @@ impl Instruments {
     pub(in crate::opentelemetry) fn of(provider: &(impl MeterProvider + ?Sized)) -> Arc<Self> {
         let meter = provider.meter_with_scope(scope());
         let instruments = Arc::new(Instruments::new(&meter));
+        instruments.begin_at_zero();
         let collected = Arc::downgrade(&instruments);
         let version = KeyValue::new(names::VERSION, env!("CARGO_PKG_VERSION"));
         // Callbacks are called before what was recorded is read.
@@ -98,6 +114,18 @@ impl Instruments {
             })
             .build();
         instruments
+    }
+
+    /// A counter that appears with its first event has no zero before it: of that event neither
+    /// `rate` nor `increase` of Prometheus tells.
+    fn begin_at_zero(&self) {
+        for outcome in [Outcome::Ok, Outcome::Error] {
+            self.count_session_renewal(outcome, 0);
+        }
+        for reason in DENIALS {
+            self.denials.add(0, &[KeyValue::new(names::REASON, reason)]);
+        }
+        self.without_parent.add(0, &[]);
     }
 
     /// Those of this moment's global provider. A meter stays with the provider that it came from:
@@ -271,19 +299,23 @@ impl Instruments {
 
     /// The identity was proved, or not.
     pub(in crate::opentelemetry) fn session_renewal(&self, outcome: Outcome) {
+        self.count_session_renewal(outcome, 1);
+    }
+
+    fn count_session_renewal(&self, outcome: Outcome, count: u64) {
         let label = KeyValue::new(names::OUTCOME, outcome.as_str());
-        self.session_renewals.add(1, &[label]);
+        self.session_renewals.add(count, &[label]);
     }
 
     /// A connect failed: counted if somebody said no, the application's own settings included.
     pub(in crate::opentelemetry) fn denial(&self, error: &Error) {
         let reason = match error.kind() {
-            Kind::Unauthenticated => "unauthenticated",
-            Kind::PermissionDenied => "permission_denied",
+            Kind::Unauthenticated => UNAUTHENTICATED,
+            Kind::PermissionDenied => PERMISSION_DENIED,
             // No Authenticator decided this: the database asked for what is not wanted here.
-            Kind::Policy if error.hop() == Hop::DatabaseLogin => "client_policy",
-            Kind::Policy => "policy",
-            Kind::ResourceExhausted => "resource_exhausted",
+            Kind::Policy if error.hop() == Hop::DatabaseLogin => CLIENT_POLICY,
+            Kind::Policy => POLICY,
+            Kind::ResourceExhausted => RESOURCE_EXHAUSTED,
             _ => return,
         };
         self.denials.add(1, &[KeyValue::new(names::REASON, reason)]);

@@ -48,6 +48,9 @@
 //! `policy` or `resource_exhausted`. Only `client_policy` is no word of its: the database asked for
 //! what the application (`require_auth`, `channel_binding`) or this library refuses.
 //!
+//! These, the renewals and the spans without parent are there from the start, as zeros: of a counter
+//! that appears with its first event, Prometheus's `rate` and `increase` do not see that event.
+//!
 //! # Labels are closed sets
 //! There is never an identity, a request, a pod or another's value among them. Operations and
 //! tables come from the application's own texts, and SQLSTATEs from the database: of each only the

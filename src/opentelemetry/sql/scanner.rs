@@ -8,7 +8,7 @@ mod words;
 
 use self::{
     frame::{Expect, Frame, Level, Verb},
-    words::{AFTER_TABLES, BEFORE_A_TABLE, BEFORE_AN_OBJECT, OBJECTS, QUERIES, is_any},
+    words::{AFTER_TABLES, BEFORE_A_TABLE, BEFORE_AN_OBJECT, COMMANDS, OBJECTS, QUERIES, is_any},
 };
 use super::lexer::{Kind, Token};
 
@@ -285,7 +285,8 @@ impl<'a> Scanner<'a> {
             [outer, ..] => outer.verb == Verb::None && !outer.with,
             [] => false,
         };
-        if of_statement && self.operation.is_none() && word.len() <= NAME {
+        // What begins with any other word is no statement, and may hold anything.
+        if of_statement && self.operation.is_none() && is_any(word, COMMANDS) {
             self.operation = Some(word.to_owned());
         }
     }

@@ -12,7 +12,11 @@ use std::{
     task::{Context as TaskContext, Poll, Wake, Waker},
 };
 
-use ::opentelemetry::{Context, trace::TraceContextExt};
+use ::opentelemetry::{
+    Context,
+    baggage::{BaggageExt, KeyValueMetadata},
+    trace::TraceContextExt,
+};
 
 use super::Observed;
 use crate::opentelemetry::parent;
@@ -133,13 +137,24 @@ impl Drop for Announced {
     }
 }
 
-/// The current span by its name only: held here, it would last longer than its owner wants.
+/// The current span by its name only: held here, it would last longer than its owner wants. With it
+/// what a span processor asks for, and whether anything is to be traced at all.
 fn caller() -> Context {
     let current = parent();
-    match current.has_active_span() {
-        true => Context::new().with_remote_span_context(current.span().span_context().clone()),
-        false => Context::new(),
+    let mut caller = Context::new();
+    if current.has_active_span() {
+        caller = caller.with_remote_span_context(current.span().span_context().clone());
     }
+    if !current.baggage().is_empty() {
+        let baggage = current.baggage().iter();
+        caller = caller.with_baggage(baggage.map(|(key, (value, metadata))| {
+            KeyValueMetadata::new(key.clone(), value.clone(), metadata.clone())
+        }));
+    }
+    if current.is_telemetry_suppressed() {
+        caller = caller.with_telemetry_suppressed();
+    }
+    caller
 }
 
 /// While this thread polls a connection of ours.

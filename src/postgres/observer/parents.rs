@@ -21,8 +21,8 @@ use ::opentelemetry::Context;
 pub(super) struct Parents {
     /// Two queries were under way at once: who sends what will never be certain again.
     shared: bool,
-    /// A sender that nobody waits for may still be about to wake the connection.
-    late: bool,
+    /// So many senders that nobody waits for may still be about to wake the connection.
+    late: usize,
     /// The last poll left nothing but a send to wake the connection.
     quiet: bool,
     /// Queries that are not answered.
@@ -91,16 +91,20 @@ impl Parents {
     ) -> Option<Context> {
         self.shared |= wrapper == Wrapper::Concurrent;
         let alone = self.taken == 1 && !self.was_under_way;
-        let undisturbed = self.quiet && !self.late && !self.shared && wrapper == Wrapper::Idle;
+        let undisturbed = self.quiet && self.late == 0 && !self.shared && wrapper == Wrapper::Idle;
         let certain = alone && undisturbed && ended.written;
         let seen = usize::from(waker.is_some() && self.quiet);
         match self.last.take() {
             // Nobody is noted who sends through the wrapper.
             Some(last) => {
                 let nobody_came = waker.is_none() && notes && wrapper != Wrapper::Busy;
-                self.late = nobody_came || last == Kind::Farewell && self.taken > seen;
+                let late = match last {
+                    Kind::Farewell => self.taken - seen,
+                    _ => usize::from(nobody_came),
+                };
+                self.late = self.late.saturating_sub(1) + late;
             }
-            None => self.late &= seen == 0,
+            None => self.late = self.late.saturating_sub(seen),
         }
         self.taken = 0;
         self.quiet = ended.read && ended.written;
@@ -202,6 +206,17 @@ mod tests {
             "of somebody who did not wake it yet"
         );
         assert_eq!(polls.query(Some(7)), None, "perhaps the one before");
+        assert_eq!(polls.query(Some(8)), Some(8));
+    }
+
+    #[test]
+    fn nor_is_any_of_several_late_ones() {
+        let mut polls = Polls::new();
+        polls.0.asked(Kind::Farewell);
+        polls.0.asked(Kind::Farewell);
+        assert_eq!(polls.poll(None), None);
+        assert_eq!(polls.poll(Some(7)), None, "one of them");
+        assert_eq!(polls.query(Some(7)), None, "this may be the other one");
         assert_eq!(polls.query(Some(8)), Some(8));
     }
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use approzium_peers::{Authenticator, jaeger::Query, peer};
+use approzium_peers::{Authenticator, Prometheus, jaeger::Query, peer};
 
 use super::{
     Stack,
@@ -50,21 +50,7 @@ async fn every_metric_is_emitted_and_every_question_is_answered() {
     .await;
 
     nothing_left("questions to Prometheus without an answer", async || {
-        let mut left = BTreeSet::new();
-        for (place, expression, labels) in questions(&boards) {
-            let samples = prometheus.query(&expression).await;
-            let samples = samples.unwrap_or_else(|error| panic!("{place}: {error}"));
-            let labelled = samples.iter().any(|sample| {
-                let is_there =
-                    |label: &String| sample.labels.get(label).is_some_and(|it| !it.is_empty());
-                labels.iter().all(is_there)
-            });
-            let may_be_empty = MAY_BE_EMPTY.iter().any(|part| expression.contains(part));
-            if !labelled && !may_be_empty {
-                left.insert(format!("{place}: {expression} {labels:?}: {samples:?}"));
-            }
-        }
-        left
+        unanswered(prometheus, &questions(&boards), &MAY_BE_EMPTY).await
     })
     .await;
     for rule in rules() {
@@ -127,12 +113,34 @@ pub(super) fn questions(boards: &[Board]) -> Vec<(String, String, Vec<String>)> 
             let (metric, label) = inner.unwrap().rsplit_once(", ").unwrap();
             questions.push((
                 format!("{}: a variable", board.file),
-                format!("count by ({label}) ({metric})"),
+                board.filled_in(&format!("count by ({label}) ({metric})")),
                 vec![label.to_owned()],
             ));
         }
     }
     questions
+}
+
+/// Those that find nothing, or not the labels that they are about.
+pub(super) async fn unanswered(
+    prometheus: &Prometheus,
+    questions: &[(String, String, Vec<String>)],
+    may_be_empty: &[&str],
+) -> BTreeSet<String> {
+    let mut left = BTreeSet::new();
+    for (place, expression, labels) in questions {
+        let samples = prometheus.query(expression).await;
+        let samples = samples.unwrap_or_else(|error| panic!("{place}: {error}"));
+        let labelled = samples.iter().any(|sample| {
+            let is_there =
+                |label: &String| sample.labels.get(label).is_some_and(|it| !it.is_empty());
+            labels.iter().all(is_there)
+        });
+        if !labelled && !may_be_empty.iter().any(|part| expression.contains(part)) {
+            left.insert(format!("{place}: {expression} {labels:?}: {samples:?}"));
+        }
+    }
+    left
 }
 
 /// How many traces Grafana would list.

@@ -7,11 +7,8 @@ use approzium_peers::{Process, Stop, peer};
 use super::{
     Stack,
     boards::{boards, metrics_of},
-    expressions::{nothing_left, questions},
+    expressions::{nothing_left, questions, unanswered},
 };
-
-/// What the shop gives no occasion for: all its queries have a parent.
-const NOTHING_TO_COUNT: [&str; 1] = ["approzium_spans_without_parent_total"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_quickstart_is_seen_in_who_runs_what() {
@@ -46,17 +43,13 @@ async fn the_quickstart_is_seen_in_who_runs_what() {
             .unwrap()
             .into_iter()
             .collect();
-        named
-            .iter()
-            .filter(|name| !known.contains(*name) && !NOTHING_TO_COUNT.contains(&name.as_str()))
-            .cloned()
-            .collect()
+        named.difference(&known).cloned().collect()
     })
     .await;
-    for (place, expression, _) in &questions {
-        let answered = stack.prometheus.query(expression).await;
-        answered.unwrap_or_else(|error| panic!("{place}: {error}"));
-    }
+    nothing_left("questions without an answer", async || {
+        unanswered(&stack.prometheus, &questions, &[]).await
+    })
+    .await;
     let of_services = "count by (service_name) (db_client_operation_duration_seconds_count)";
     let by_job = "count by (job) (db_client_operation_duration_seconds_count)";
     let mut services = BTreeSet::new();

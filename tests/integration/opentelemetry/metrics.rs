@@ -202,6 +202,7 @@ async fn nothing_is_measured_that_is_not_listed() {
     let allowed = [
         "approzium.outcome",
         "approzium.phase",
+        "approzium.reason",
         "approzium.version",
         "db.client.connection.pool.name",
         "db.client.connection.state",

@@ -1,6 +1,7 @@
 //! Queries that go past the wrapper, on a real PostgreSQL: each is one span, with the caller's as
 //! its parent only where that is certain.
 
+mod context;
 mod mixed;
 mod once;
 mod pool;

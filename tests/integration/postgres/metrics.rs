@@ -22,14 +22,18 @@ async fn proofs_phases_and_denials_are_counted_and_name_nobody() {
     let denied = config(&nobody_s).connect_with(&auth).await.unwrap_err();
     assert!(denied.is_permission_denied(), "{denied}");
 
-    let renewals = meters.only("approzium.session.renewals");
-    assert_eq!(
-        (renewals.label("approzium.outcome"), renewals.sum),
-        (Some("ok"), 1.0)
-    );
-    let denials = meters.only("approzium.denials");
-    let reason = denials.label("approzium.reason");
-    assert_eq!((reason, denials.sum), (Some("permission_denied"), 1.0));
+    for (metric, label, counted, zeros) in [
+        ("approzium.session.renewals", "approzium.outcome", "ok", 1),
+        ("approzium.denials", "approzium.reason", "permission_denied", 4),
+    ] {
+        let points = meters.named(metric);
+        let (zero, more): (Vec<_>, Vec<_>) = points.iter().partition(|point| point.sum == 0.0);
+        let [only] = &more[..] else {
+            panic!("{more:?}");
+        };
+        assert_eq!((only.label(label), only.sum), (Some(counted), 1.0));
+        assert_eq!(zero.len(), zeros, "{metric}");
+    }
     let phases = meters.named("approzium.connect.phase.duration");
     for outcome in ["ok", "error"] {
         let challenge = phases.iter().find(|point| {

@@ -31,7 +31,7 @@ async fn several() {
     reporting.authenticate().await.unwrap();
     assert_eq!(role(), Value::Null, "one of two would be a guess");
 
-    set_default_auth_client(reporting);
+    set_default_auth_client(reporting.clone());
     assert_eq!(role(), "reporting");
     set_default_auth_client(client("checkout"));
     assert_eq!(role(), Value::Null, "it is not verified yet");
@@ -40,6 +40,12 @@ async fn several() {
         .authenticate()
         .await
         .unwrap();
+    assert_eq!(role(), "checkout");
+
+    // Of a client that is gone nothing comes any more.
+    set_default_auth_client(client("checkout"));
+    assert_eq!(role(), Value::Null, "it is not verified yet");
+    drop(reporting);
     assert_eq!(role(), "checkout");
 }
 

@@ -77,7 +77,7 @@ async fn everything_is_logged() {
 #[tokio::test]
 #[ignore = "an application: no_line_holds_a_value_or_a_secret runs it"]
 async fn all_but_the_driver_s_is_logged() {
-    work("trace,tokio_postgres=info").await;
+    work("trace,tokio_postgres=warn").await;
 }
 
 async fn work(filter: &str) {
