@@ -33,9 +33,9 @@ use crate::opentelemetry::identity::process_attribution;
 /// ```
 ///
 /// Attribution is `approzium.iam_arn`, `approzium.iam_role` and the place, as far as they are known
-/// when the span is entered; what becomes known later joins when it is entered again. It stands on
-/// the outermost span that a line shows: in JSON in `spans[0]`. A field that the span has itself
-/// stays as it is.
+/// when the span or one inside of it is entered; what becomes known later joins when that happens
+/// again. It stands on the outermost span that a line shows: in JSON in `spans[0]`. A field that the
+/// span has itself stays as it is.
 ///
 /// Lines outside spans stay as they are, and so do lines of formatters other than `DefaultFields`,
 /// `JsonFields` and `Pretty`: for every line and for the ids of traces there is
@@ -62,12 +62,25 @@ where
             return;
         };
         let known = process_attribution();
-        let put = span.extensions().get::<Put>().cloned();
-        let put = put.unwrap_or_else(|| Put::nothing(&span));
-        if !put.is_all_of(&known) {
-            put.and_what_is_new(known, &span);
+        if is_put(&known, &span) {
+            return;
+        }
+        // The outermost one need not have been entered: it may be named as a parent only.
+        for span in span.scope() {
+            if !is_put(&known, &span) {
+                let put = span.extensions().get::<Put>().cloned();
+                let put = put.unwrap_or_else(|| Put::nothing(&span));
+                put.and_what_is_new(Arc::clone(&known), &span);
+            }
         }
     }
+}
+
+/// Whether all that is known has been put on the span, or belongs on another one.
+fn is_put<'a, S: LookupSpan<'a>>(known: &Arc<Vec<KeyValue>>, span: &SpanRef<'a, S>) -> bool {
+    let extensions = span.extensions();
+    let put = extensions.get::<Put>();
+    put.is_some_and(|put| Arc::ptr_eq(&put.attribution, known))
 }
 
 /// What was put on a span, and into which formatters' fields.
@@ -90,11 +103,6 @@ impl Put {
         };
         span.extensions_mut().replace(put.clone());
         put
-    }
-
-    fn is_all_of(&self, known: &Arc<Vec<KeyValue>>) -> bool {
-        let nowhere = !(self.default || self.json || self.pretty);
-        nowhere || Arc::ptr_eq(&self.attribution, known)
     }
 
     fn and_what_is_new<'a, S: LookupSpan<'a>>(

@@ -317,6 +317,24 @@ fn literals_are_replaced_and_comments_go() {
 
 /// Whatever an application sends, the name of its span is short.
 #[test]
+fn a_first_word_that_begins_no_statement_is_no_operation() {
+    for text in [
+        "hunter2 FROM orders",
+        "hunter2",
+        "(hunter2)",
+        "SELECT 1; hunter2",
+    ] {
+        let description = describe_simple(text);
+        let said = format!("{:?} {}", description.operation, description.span_name());
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    assert_eq!(
+        describe("Refresh materialized view v").span_name(),
+        "Refresh"
+    );
+}
+
+#[test]
 fn a_first_word_without_end_is_no_operation() {
     let word = "a".repeat(300);
     let (operation, ..) = found(&format!("{word} orders"));

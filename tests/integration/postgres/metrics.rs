@@ -24,7 +24,12 @@ async fn proofs_phases_and_denials_are_counted_and_name_nobody() {
 
     for (metric, label, counted, zeros) in [
         ("approzium.session.renewals", "approzium.outcome", "ok", 1),
-        ("approzium.denials", "approzium.reason", "permission_denied", 4),
+        (
+            "approzium.denials",
+            "approzium.reason",
+            "permission_denied",
+            4,
+        ),
     ] {
         let points = meters.named(metric);
         let (zero, more): (Vec<_>, Vec<_>) = points.iter().partition(|point| point.sum == 0.0);

@@ -109,8 +109,16 @@ async fn of_those_that_are_shown() {
         let request = tracing::info_span!("request", "approzium.iam_role" = "its own");
         request.in_scope(|| tracing::info!("its own"));
         request.in_scope(|| tracing::info!("its own, again"));
+        // As of a connection, under which each request's span is put by its name.
+        let waiting = tracing::info_span!(parent: None, "waiting");
+        let inside = tracing::info_span!(parent: &waiting, "inside");
+        inside.in_scope(|| tracing::info!("below what is not entered"));
     });
     assert_attributed(&output.object("below what is not shown")["spans"][0]);
+    let below = output.object("below what is not entered");
+    assert_eq!(below["spans"][0]["name"], "waiting");
+    assert_attributed(&below["spans"][0]);
+    assert_not_attributed(&below["spans"][1]);
     for message in ["its own", "its own, again"] {
         let span = &output.object(message)["spans"][0];
         assert_eq!(span["approzium.iam_role"], "its own");
