@@ -120,16 +120,9 @@ impl Known {
     }
 
     fn gone(&mut self, client: u64) {
-        let Some(at) = self
-            .verified
-            .iter()
-            .position(|one| one.client == Some(client))
-        else {
-            return;
-        };
-        match self.verified.len() {
-            1 => self.verified[at].client = None,
-            _ => drop(self.verified.swap_remove(at)),
+        match self.verified.as_mut_slice() {
+            [last] if last.client == Some(client) => last.client = None,
+            _ => self.verified.retain(|one| one.client != Some(client)),
         }
     }
 

@@ -16,12 +16,16 @@
 //! # }
 //! ```
 //!
-//! Spans go by OTLP over gRPC, in batches, from a thread of their own. OpenTelemetry's environment
-//! variables are honoured as its SDK honours them, below what is set here:
-//! `OTEL_EXPORTER_OTLP_ENDPOINT` (default `http://localhost:4317`), `OTEL_EXPORTER_OTLP_HEADERS`,
-//! `OTEL_EXPORTER_OTLP_TIMEOUT` and the rest of them with their `OTEL_EXPORTER_OTLP_TRACES_…`
-//! forms, `OTEL_BSP_…`, `OTEL_TRACES_SAMPLER`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`.
-//! For `https`, the machine's own roots are trusted.
+//! Spans go by OTLP over gRPC, in batches, from a thread of their own. Below what is set here,
+//! OpenTelemetry's environment variables are honoured:
+//!
+//! - `OTEL_EXPORTER_OTLP_ENDPOINT` (default `http://localhost:4317`), `…_INSECURE`, `…_HEADERS`,
+//!   `…_TIMEOUT`; for `https`, `…_CERTIFICATE` (the authority to trust; default: the machine's own
+//!   roots), `…_CLIENT_CERTIFICATE` and `…_CLIENT_KEY`, files in PEM that are read once. Each has its
+//!   `OTEL_EXPORTER_OTLP_TRACES_…` and `…_METRICS_…` form. A `…_PROTOCOL` other than `grpc` is an
+//!   error.
+//! - `OTEL_BSP_…`, `OTEL_TRACES_SAMPLER`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`; of metrics
+//!   `OTEL_METRICS_EXPORTER` and `OTEL_METRIC_EXPORT_INTERVAL`.
 //!
 //! Database spans that other instrumentation makes get this process's attribution on their way, as
 //! by [`span_processor`].
@@ -36,11 +40,11 @@
 
 mod counted;
 mod metrics;
+mod settings;
 
-use std::{borrow::Cow, env, sync::Arc, time::Duration};
+use std::{borrow::Cow, env, io, sync::Arc, thread, time::Duration};
 
 use ::opentelemetry::{Key, KeyValue, global, trace::TracerProvider};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::{
     Resource,
@@ -49,13 +53,15 @@ use opentelemetry_sdk::{
     resource::{EnvResourceDetector, SdkProvidedResourceDetector, TelemetryResourceDetector},
     trace::{SdkTracer, SdkTracerProvider},
 };
-use tonic::transport::{Certificate, ClientTlsConfig};
+
+use tokio::sync::oneshot;
 
 use super::span_processor;
 use crate::{Error, Hop, Result, attribution, error::Kind};
 use counted::Counts;
 #[cfg(feature = "authenticator")]
 pub(crate) use counted::lost;
+use settings::Signal;
 
 /// A pipeline that is about to be built: see the [module](self).
 pub fn pipeline() -> PipelineBuilder {
@@ -113,8 +119,8 @@ impl PipelineBuilder {
         let mut exporter = SpanExporter::builder().with_tonic();
         let endpoint = self.endpoint.clone();
         let endpoint = endpoint.as_deref();
-        if wants_tls(endpoint, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
-            exporter = exporter.with_tls_config(native_roots());
+        if let Some(tls) = Signal::Traces.tls(endpoint)? {
+            exporter = exporter.with_tls_config(tls);
         }
         if let Some(endpoint) = endpoint {
             exporter = exporter.with_endpoint(endpoint);
@@ -223,7 +229,7 @@ impl Pipeline {
     pub async fn flush(&self, budget: Duration) -> Result<()> {
         let failed = self.counts.failed();
         let (provider, metrics) = (self.provider.clone(), self.metrics.clone());
-        let flushed = tokio::task::spawn_blocking(move || {
+        let flushed = aside(move || {
             let spans = provider.force_flush();
             let metrics = metrics.map_or(Ok(()), |metrics| metrics.force_flush());
             spans.and(metrics)
@@ -249,12 +255,11 @@ impl Pipeline {
             counts,
         } = self;
         let failed = counts.failed();
-        let metrics = tokio::task::spawn_blocking(move || {
-            metrics.map_or(Ok(()), |metrics| metrics.shutdown_with_timeout(budget))
-        });
+        let metrics =
+            aside(move || metrics.map_or(Ok(()), |metrics| metrics.shutdown_with_timeout(budget)));
         // The SDK's own does not keep to the budget.
         let metrics = tokio::time::timeout(budget, metrics);
-        let ended = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(budget));
+        let ended = aside(move || provider.shutdown_with_timeout(budget));
         let lost = || {
             let lost = counts.dropped() + counts.unsettled();
             not_sent(format!("{NOT_SENT}: {lost} were lost in all"))
@@ -290,6 +295,18 @@ fn with_searchable_service(resource: Resource) -> Resource {
         .build()
 }
 
+/// On a thread that nobody waits for: one of the runtime's would keep the process from ending for as
+/// long as it blocks.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let (done, result) = oneshot::channel();
+    thread::Builder::new()
+        .name("approzium-otlp".to_owned())
+        .spawn(move || drop(done.send(work())))?;
+    result
+        .await
+        .map_err(|_| io::Error::other("the exporter has panicked"))
+}
+
 const NOT_SENT: &str = "spans could not be sent to the collector in time";
 const METRICS_NOT_SENT: &str = "metrics could not be sent to the collector in time";
 
@@ -302,25 +319,4 @@ fn not_built(error: ExporterBuildError) -> Error {
     Error::configuration("the OTLP exporter cannot be built")
         .with_help("check its endpoint and the OTEL_EXPORTER_OTLP_… variables")
         .with_source(error)
-}
-
-/// Of an endpoint, else of the environment's: the signal's own, or that of all signals.
-fn wants_tls(endpoint: Option<&str>, of_signal: &str) -> bool {
-    let of_environment = |name| env::var(name).ok().filter(|value| !value.is_empty());
-    endpoint
-        .map(str::to_owned)
-        .or_else(|| of_environment(of_signal))
-        .or_else(|| of_environment("OTEL_EXPORTER_OTLP_ENDPOINT"))
-        .is_some_and(|url| !url.starts_with("http://"))
-}
-
-/// The machine's roots, as the exporter takes them.
-fn native_roots() -> ClientTlsConfig {
-    let roots = rustls_native_certs::load_native_certs().certs;
-    ClientTlsConfig::new().ca_certificates(roots.iter().map(|root| {
-        Certificate::from_pem(format!(
-            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-            STANDARD.encode(root)
-        ))
-    }))
 }

@@ -94,6 +94,9 @@ impl House {
             .env("OTEL_SERVICE_NAME", application::SERVICE)
             .envs(endpoint)
             .env("OTEL_RESOURCE_ATTRIBUTES", "service.version=1.2.3")
+            // Longer than anybody here waits for an end.
+            .env("OTEL_EXPORTER_OTLP_TIMEOUT", "600000")
+            .env("OTEL_BSP_EXPORT_TIMEOUT", "600000")
             .env("K8S_CLUSTER_NAME", "eu")
             .env("K8S_NAMESPACE_NAME", application::NAMESPACE)
             .env("K8S_POD_NAME", pod.name)

@@ -4,7 +4,7 @@ use ::opentelemetry::KeyValue;
 use opentelemetry_otlp::{MetricExporter, WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider};
 
-use super::{native_roots, not_built, wants_tls};
+use super::{not_built, settings::Signal};
 use crate::Result;
 
 const INSTANCE_ID: &str = "service.instance.id";
@@ -12,8 +12,8 @@ const INSTANCE_ID: &str = "service.instance.id";
 /// A provider whose metrics go to the endpoint, else to that of the environment.
 pub(super) fn provider(endpoint: Option<&str>, of_spans: &Resource) -> Result<SdkMeterProvider> {
     let mut exporter = MetricExporter::builder().with_tonic();
-    if wants_tls(endpoint, "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") {
-        exporter = exporter.with_tls_config(native_roots());
+    if let Some(tls) = Signal::Metrics.tls(endpoint)? {
+        exporter = exporter.with_tls_config(tls);
     }
     if let Some(endpoint) = endpoint {
         exporter = exporter.with_endpoint(endpoint);
