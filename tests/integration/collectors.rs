@@ -2,6 +2,7 @@
 //! neither wait for it nor end otherwise.
 
 mod collector;
+mod tls;
 mod workload;
 
 use std::{collections::BTreeMap, time::Duration};

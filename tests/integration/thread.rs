@@ -15,7 +15,7 @@ use approzium_peers::{Authenticator, Method, Postgres, Process, Record, Result, 
 
 use application::Pod;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 const USER: &str = "shop";
 const DATABASE: &str = "shop";

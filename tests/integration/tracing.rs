@@ -7,6 +7,7 @@ mod events;
 mod identities;
 mod layers;
 mod lines;
+mod orphans;
 mod output;
 mod providers;
 mod secrets;

@@ -11,7 +11,10 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{
+    Request, Response, Status,
+    transport::{Server, ServerTlsConfig},
+};
 
 /// What a collector says to every batch.
 #[derive(Clone, Copy)]
@@ -33,8 +36,20 @@ pub(super) struct Collector {
 
 impl Collector {
     pub(super) async fn start(answer: Answer) -> Self {
+        Collector::serve(answer, Server::builder(), "http").await
+    }
+
+    /// One that answers at once whom it knows by the client's certificate.
+    pub(super) async fn behind_tls(tls: ServerTlsConfig) -> Self {
+        let server = Server::builder().tls_config(tls).unwrap();
+        let collector = Collector::serve(Answer::WhenReleased, server, "https").await;
+        collector.release();
+        collector
+    }
+
+    async fn serve(answer: Answer, mut server: Server, scheme: &str) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let (released, until) = watch::channel(false);
         let (asked, answered) = (Arc::default(), Arc::default());
         let service = TraceServiceServer::new(Service {
@@ -43,10 +58,10 @@ impl Collector {
             answered: Arc::clone(&answered),
             released: until,
         });
-        let mut server = JoinSet::new();
-        server.spawn(async move {
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
             let incoming = TcpListenerStream::new(listener);
-            let server = Server::builder().add_service(service);
+            let server = server.add_service(service);
             server.serve_with_incoming(incoming).await.unwrap();
         });
         Collector {
@@ -54,7 +69,7 @@ impl Collector {
             asked,
             answered,
             released,
-            _server: server,
+            _server: serving,
         }
     }
 

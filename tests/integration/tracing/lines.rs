@@ -128,6 +128,26 @@ async fn in_text() {
             );
         }
 
+        for lines in [
+            written_in_a_trace(|to| format().with_writer(to).map_event_format(attributed)),
+            written_in_a_trace(|to| {
+                format()
+                    .compact()
+                    .with_writer(to)
+                    .map_event_format(attributed)
+            }),
+        ] {
+            let ids = [
+                ("trace_id", remote().trace_id().to_string()),
+                ("span_id", remote().span_id().to_string()),
+            ];
+            let ids = ids.map(|(name, id)| format!(" {key}{name}{equals}{id:?}"));
+            let at_the_end = format!("{at_the_end}{}", ids.concat());
+            for line in lines.lines().take(2) {
+                assert!(line.ends_with(&at_the_end), "{line} without {at_the_end}");
+            }
+        }
+
         let [by, key, colon] = match ansi {
             false => ["by", "", ": "],
             true => ["\u{1b}[2;3mby\u{1b}[0m", "\u{1b}[1m", "\u{1b}[0m: "],
@@ -223,6 +243,17 @@ fn events() {
         "approzium.iam_role" = "another",
         "its own"
     );
+}
+
+/// The same within a trace.
+fn written_in_a_trace<L: Layer<Registry> + Send + Sync>(
+    layer: impl FnOnce(Box<dyn Fn() -> Output + Send + Sync>) -> L,
+) -> String
+where
+    tracing_subscriber::layer::Layered<L, Registry>: Subscriber + Send + Sync,
+{
+    let _trace = Context::new().with_remote_span_context(remote()).attach();
+    written(layer)
 }
 
 /// What a layer writes of the events.
