@@ -69,10 +69,18 @@ impl Client {
         self.spans.statement(statement).end(&Ok(()), None);
     }
 
+    /// Whether the connection has ended.
+    ///
+    /// As [`tokio_postgres::Client::is_closed`].
+    pub fn is_closed(&self) -> bool {
+        self.driver.is_closed()
+    }
+
     /// The driver's client, for what wants to own one. Its queries are spans as those
     /// [past this client](crate::opentelemetry#queries-past-the-client).
     pub fn into_driver(self) -> tokio_postgres::Client {
         self.in_use.goes_on();
+        self.spans.hand_out();
         self.driver
     }
 
@@ -164,12 +172,14 @@ impl Deref for Client {
     type Target = tokio_postgres::Client;
 
     fn deref(&self) -> &Self::Target {
+        self.spans.hand_out();
         &self.driver
     }
 }
 
 impl DerefMut for Client {
     fn deref_mut(&mut self) -> &mut Self::Target {
+        self.spans.hand_out();
         &mut self.driver
     }
 }

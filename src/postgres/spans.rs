@@ -38,6 +38,11 @@ impl Spans {
         }
     }
 
+    /// The application has the driver's own client, or what sends by it.
+    pub(super) fn hand_out(&self) {
+        self.observed.hand_out();
+    }
+
     pub(super) fn extend(&self, attribution: Vec<::opentelemetry::KeyValue>) {
         self.connection.extend(attribution);
     }

@@ -164,6 +164,7 @@ impl<'a> Deref for Transaction<'a> {
     type Target = tokio_postgres::Transaction<'a>;
 
     fn deref(&self) -> &Self::Target {
+        self.spans.hand_out();
         &self.driver
     }
 }

@@ -185,6 +185,7 @@ impl Attempt<'_> {
             timeout: self.hosts.config.get_connect_timeout(),
         };
         observed.connected(Arc::clone(&info));
+        observed.keep_to_us();
         let spans = Spans::new(info, observed);
         (
             Client::new(client, spans, canceller),

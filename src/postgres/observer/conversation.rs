@@ -31,6 +31,8 @@ pub(super) struct Conversation {
     parents: Parents,
     /// The driver asks first of all whether the session takes writes.
     checks_session: bool,
+    /// There was a statement that commits: a run of it does not say so.
+    prepared_commit: bool,
 }
 
 /// What ends in one ReadyForQuery.
@@ -84,6 +86,7 @@ impl Conversation {
             urgent: 0,
             parents: Parents::default(),
             checks_session,
+            prepared_commit: false,
         }
     }
 
@@ -92,6 +95,7 @@ impl Conversation {
             Request::Query { text } => self.query(text, scene),
             Request::Parse { statement, text } => {
                 let text = Arc::new(Text::new(text, scene.ledger));
+                self.prepared_commit |= text.commits;
                 self.group.prepared = Some(Arc::clone(&text));
                 self.texts.parse(statement, text);
                 self.group.kind.get_or_insert(Kind::Query);
@@ -175,6 +179,46 @@ impl Conversation {
         }
     }
 
+    /// A poll in which nothing was written that was looked at; `holds`: there is a request that was not,
+    /// and is not answered.
+    pub(super) fn polled_in_vain(&mut self, poll: Polled, holds: bool) {
+        let Polled {
+            caller,
+            ended,
+            busy,
+            notes,
+        } = poll;
+        let wrapper = match busy {
+            false => Wrapper::Idle,
+            true => Wrapper::Busy,
+        };
+        self.parents.polled(caller, ended, wrapper, notes);
+        if holds {
+            self.parents.polled_while_held();
+        }
+    }
+
+    /// Something is asked that is not looked at.
+    pub(super) fn held(&mut self) {
+        self.parents.held();
+    }
+
+    /// That was looked at just now, and is answered or not.
+    pub(super) fn recalled(&mut self, is_answered: bool) {
+        if !is_answered {
+            self.parents.recalled();
+        } else if let Some(asked) = self.asked.pop_back() {
+            self.urgent -= usize::from(asked.urgent);
+        }
+    }
+
+    /// Whether everything is answered, and what is asked next depends on nothing that was.
+    pub(super) fn is_idle(&self) -> bool {
+        let nothing_begun = self.group.kind.is_none();
+        let by_itself = !self.checks_session && !self.prepared_commit;
+        self.asked.is_empty() && nothing_begun && by_itself
+    }
+
     /// Whether a request was written since the connection was last polled.
     pub(super) fn is_unsettled(&self) -> bool {
         self.unsettled > 0
@@ -230,7 +274,7 @@ impl Conversation {
             announced: scene.ledger.meet([Key::Text(text.hash)]),
             ..Asked::default()
         };
-        if !is_check && asked.announced.is_none() && scene.is_wanted() {
+        if !is_check && asked.announced.is_none() && scene.shows() {
             asked.query = Query::Written(text.description());
         }
         self.ask(asked, scene);
@@ -251,7 +295,7 @@ impl Conversation {
         ];
         self.group.commits = text.is_some_and(|text| text.commits);
         self.group.announced = scene.ledger.meet(keys.into_iter().flatten());
-        if self.group.announced.is_none() && scene.is_wanted() {
+        if self.group.announced.is_none() && scene.shows() {
             let description = text.map(Text::description).unwrap_or_default();
             self.group.query = Query::Written(description);
         }
@@ -270,10 +314,12 @@ impl Conversation {
             None => {}
         }
         let kind = *asked.kind.get_or_insert(Kind::Query);
-        self.parents.asked(kind);
+        if !scene.is_ours.get() {
+            self.parents.asked(kind);
+        }
         let may_be_shown = asked.prepared.is_some() || matches!(asked.query, Query::Written(_));
         asked.written = (may_be_shown && scene.is_wanted()).then(Instant::now);
-        if scene.polled {
+        if scene.polled && !scene.is_ours.get() {
             self.unsettled += 1;
         } else {
             asked.begin(scene);

@@ -201,6 +201,15 @@ impl Ledger {
         self.running.load(Ordering::SeqCst) > 0
     }
 
+    /// Whether the wrapper does one thing, and gave nothing up that may be on its way.
+    pub(super) fn has_one_at_work(&self) -> bool {
+        self.has_one_running() && !self.lingers.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn has_one_running(&self) -> bool {
+        self.running.load(Ordering::SeqCst) == 1
+    }
+
     /// The connection is about to write what there is.
     pub(super) fn writing(&self) {
         if !self.lingers.load(Ordering::SeqCst) {

@@ -13,7 +13,8 @@
 //! ```
 //! The bytes of either direction are followed message by message, without being held up, and also
 //! while nobody wants spans, so that the observer knows where it is when somebody does. Answers that
-//! nobody waits to see are looked at [later](later), when the database is at work again. A query is
+//! nobody waits to see are looked at [later](later), when the database is at work again, and what only
+//! the wrapper can have sent mostly [not at all](held). A query is
 //! a simple `Query` or an `Execute`; preparing is none by itself, but a text that cannot be prepared
 //! is a failed query. The driver's own questions about types are none of the application's.
 //!
@@ -23,6 +24,7 @@ pub(super) mod callers;
 mod conversation;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod held;
 mod later;
 mod ledger;
 mod observing;
@@ -44,7 +46,10 @@ use std::{
 
 use ::opentelemetry::Context;
 
-use self::{later::Polled, ledger::Ledger, poll::Poll, scene::Scene, sight::Sight};
+use self::{
+    held::Holding, later::Polled, ledger::Ledger, poll::Poll, scene::Scene, sight::Sight,
+    texts::commits,
+};
 pub(super) use self::{ledger::Key, observing::Observing};
 use crate::opentelemetry::{ConnectionInfo, Due, sql::Description};
 
@@ -56,6 +61,7 @@ pub(super) struct Observed {
     connection: OnceLock<Arc<ConnectionInfo>>,
     ledger: Ledger,
     sight: Mutex<Sight>,
+    holding: Holding,
     poll: Poll,
     /// Nothing is sent any more.
     gone: AtomicBool,
@@ -97,7 +103,11 @@ impl Observed {
     }
 
     /// The driver has written. `polled`: while a [`Connection`](super::Connection) polls it.
-    pub(super) fn wrote<'a>(&self, bytes: impl IntoIterator<Item = &'a [u8]>, polled: bool) {
+    pub(super) fn wrote<'a>(
+        &self,
+        bytes: impl IntoIterator<Item = &'a [u8]> + Clone,
+        polled: bool,
+    ) {
         self.look(polled, |sight, scene| sight.wrote(bytes, scene));
         if !polled {
             self.ledger.begin_due();
@@ -106,7 +116,7 @@ impl Observed {
 
     /// The driver has read.
     pub(super) fn read(&self, bytes: &[u8], polled: bool) {
-        if self.sight().put_off(bytes) {
+        if self.sight().put_off(bytes, &self.holding) {
             return;
         }
         self.look(polled, |sight, scene| sight.read(bytes, scene));
@@ -128,15 +138,30 @@ impl Observed {
         }
     }
 
+    /// Nobody but the wrapper can send on this connection.
+    pub(super) fn keep_to_us(&self) {
+        self.holding.keep_to_us();
+    }
+
+    /// The application has the driver's own client.
+    pub(super) fn hand_out(&self) {
+        self.holding.hand_out();
+    }
+
     /// The wrapper is about to send something that it shows itself. The span that is due is made once
     /// it is written: the connection's task runs when the sender waits, and what the sender did until
     /// then would hold its request up.
     pub(super) fn announce(self: &Arc<Self>, sent: Sent<'_>, due: Option<Due>) -> Announcement {
         let key = self.key(sent);
+        let attends = matches!(sent, Sent::Text(text) if commits(text.as_bytes()));
+        if attends {
+            self.holding.attend();
+        }
         self.ledger.announce(key, due);
         Announcement {
             observed: Arc::clone(self),
             key: Some(key),
+            attends,
         }
     }
 
@@ -184,7 +209,7 @@ impl Observed {
             busy: self.ledger.is_busy(),
             notes: self.is_wanted(),
         };
-        let polled = self.sight().put_off_poll(polled);
+        let polled = self.sight().put_off_poll(polled, &self.holding);
         if let Some(polled) = polled {
             self.look(true, |sight, scene| sight.polled(polled, scene));
         }
@@ -192,7 +217,7 @@ impl Observed {
     }
 
     fn look(&self, polled: bool, look: impl FnOnce(&mut Sight, &Scene<'_>)) {
-        let scene = Scene::new(self.connection.get(), &self.ledger, polled);
+        let scene = Scene::new(self.connection.get(), &self.ledger, &self.holding, polled);
         look(&mut self.sight(), &scene);
         scene.leave();
     }
@@ -214,6 +239,8 @@ impl fmt::Debug for Observed {
 pub(super) struct Announcement {
     observed: Arc<Observed>,
     key: Option<Key>,
+    /// Whether the answer is to be understood.
+    attends: bool,
 }
 
 impl Announcement {
@@ -225,15 +252,34 @@ impl Announcement {
     /// What was to be sent has been sent and answered, or will not be sent. Whether it was a commit
     /// that the database answered with a rollback, which drivers take for a success.
     pub(super) fn withdraw(mut self) -> bool {
-        let key = self.key.take();
+        let observed = &self.observed;
+        // Of several under way it may be another one's that is held.
+        let to_be_met = match observed.ledger.has_one_running() {
+            true => !observed.holding.known(),
+            false => observed.holding.is_any(),
+        };
+        let key = self.end(to_be_met);
         key.is_some_and(|key| self.observed.ledger.withdraw(key))
+    }
+
+    /// What is held may be its own, which is met only for as long as it is announced.
+    fn end(&mut self, to_be_met: bool) -> Option<Key> {
+        let key = self.key.take()?;
+        if to_be_met {
+            self.observed.look(false, Sight::recall);
+        }
+        if self.attends {
+            self.observed.holding.attend_no_more();
+        }
+        Some(key)
     }
 }
 
 /// Its request may be on its way.
 impl Drop for Announcement {
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
+        let to_be_met = self.key.is_some() && self.observed.holding.is_any();
+        if let Some(key) = self.end(to_be_met) {
             self.observed.ledger.give_up(key);
         }
     }

@@ -28,7 +28,7 @@ impl<T> Observing<T> {
         }
     }
 
-    fn wrote<'a>(&self, bytes: impl IntoIterator<Item = &'a [u8]>) {
+    fn wrote<'a>(&self, bytes: impl IntoIterator<Item = &'a [u8]> + Clone) {
         let poll = &self.observed.poll;
         poll.came_to_write(false);
         self.observed.wrote(bytes, poll.is_now());
@@ -95,11 +95,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Observing<T> {
         let cx = &mut this.task.context(&this.observed.poll, cx);
         let written = Pin::new(&mut this.transport).poll_write_vectored(cx, slices);
         if let Poll::Ready(Ok(written)) = &written {
-            let mut left = *written;
-            let written = slices.iter().map(|slice| {
-                let bytes = slice.get(..left).unwrap_or(slice);
-                left -= bytes.len();
-                bytes
+            let written = slices.iter().scan(*written, |left, slice| {
+                let bytes = slice.get(..*left).unwrap_or(slice);
+                *left -= bytes.len();
+                Some(bytes)
             });
             this.wrote(written);
         }

@@ -80,6 +80,22 @@ impl Parents {
         }
     }
 
+    /// A query was asked of which no more is to be known, until it is [recalled](Self::recalled).
+    pub(super) fn held(&mut self) {
+        self.taken += 1;
+        self.last = Some(Kind::Query);
+    }
+
+    /// The query that was held is to be answered as any other.
+    pub(super) fn recalled(&mut self) {
+        self.under_way += 1;
+    }
+
+    /// The last poll ended while a query was held that was not answered.
+    pub(super) fn polled_while_held(&mut self) {
+        self.was_under_way = true;
+    }
+
     /// The connection was polled, after `waker` had woken it; `notes`: whoever wakes it is noted. The
     /// parent of the one request that was written, if it is certain.
     pub(super) fn polled(

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::ledger::Ledger;
+use super::{held::Holding, ledger::Ledger};
 use crate::opentelemetry::{ConnectionInfo, Failure, QuerySpan};
 
 /// Who else has to do with it, and what comes of it.
@@ -17,10 +17,13 @@ pub(super) struct Scene<'a> {
     /// None: the login is not over.
     pub(super) connection: Option<&'a Arc<ConnectionInfo>>,
     pub(super) ledger: &'a Ledger,
+    pub(super) holding: &'a Holding,
     /// A connection of ours is polling: it will say when it has ended.
     pub(super) polled: bool,
     /// What it was said to may have ended meanwhile.
     pub(super) is_late: Cell<bool>,
+    /// It is the wrapper who shows what is seen now.
+    pub(super) is_ours: Cell<bool>,
     ended: RefCell<Vec<(QuerySpan, Option<Box<Failure>>)>>,
     went_blind: Cell<bool>,
 }
@@ -29,13 +32,16 @@ impl<'a> Scene<'a> {
     pub(super) fn new(
         connection: Option<&'a Arc<ConnectionInfo>>,
         ledger: &'a Ledger,
+        holding: &'a Holding,
         polled: bool,
     ) -> Self {
         Scene {
             connection,
             ledger,
+            holding,
             polled,
             is_late: Cell::new(false),
+            is_ours: Cell::new(false),
             ended: RefCell::default(),
             went_blind: Cell::new(false),
         }
@@ -45,6 +51,11 @@ impl<'a> Scene<'a> {
     pub(super) fn is_wanted(&self) -> bool {
         self.connection
             .is_some_and(|connection| connection.wants_descriptions())
+    }
+
+    /// Whether a query is to be shown that nobody announced.
+    pub(super) fn shows(&self) -> bool {
+        !self.is_ours.get() && self.is_wanted()
     }
 
     /// The span is made once the connection has nothing else to do.

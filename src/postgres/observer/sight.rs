@@ -4,12 +4,16 @@ use std::{mem, sync::Arc};
 
 use super::{
     conversation::Conversation,
+    held::{Holding, run},
     later::{Later, Polled, Seen},
     scene::Scene,
 };
 use crate::{
     opentelemetry::sql::Description,
-    wire::postgres::{Request, Response, Skimmer},
+    wire::postgres::{
+        Request, Response, Skimmer,
+        glance::{self, Answer},
+    },
 };
 
 /// A session of which both directions are followed.
@@ -24,6 +28,8 @@ struct Followed {
     responses: Skimmer,
     conversation: Conversation,
     later: Later,
+    /// A request that was not looked at, as long as it is [held](Holding).
+    held: Vec<u8>,
 }
 
 /// The bytes make no sense.
@@ -36,22 +42,37 @@ impl Sight {
             responses: Skimmer::default(),
             conversation: Conversation::new(checks_session),
             later: Later::default(),
+            held: Vec::new(),
         });
     }
 
     pub(super) fn wrote<'a>(
         &mut self,
-        bytes: impl IntoIterator<Item = &'a [u8]>,
+        bytes: impl IntoIterator<Item = &'a [u8]> + Clone,
         scene: &Scene<'_>,
     ) {
         self.follow(scene, |followed| followed.wrote(bytes, scene));
     }
 
     /// Whether it can wait what these bytes of the server's mean.
-    pub(super) fn put_off(&mut self, bytes: &[u8]) -> bool {
-        self.followed
-            .as_mut()
-            .is_none_or(|followed| followed.conversation.may_wait() && followed.later.read(bytes))
+    pub(super) fn put_off(&mut self, bytes: &[u8], holding: &Holding) -> bool {
+        let Some(followed) = &mut self.followed else {
+            return true;
+        };
+        if !holding.is_unanswered() {
+            return followed.conversation.may_wait() && followed.later.read(bytes);
+        }
+        match glance::answer(bytes) {
+            Some(Answer::End) => holding.answered(),
+            Some(Answer::Part) => {}
+            None => return false,
+        }
+        true
+    }
+
+    /// Looks at what was held.
+    pub(super) fn recall(&mut self, scene: &Scene<'_>) {
+        self.follow(scene, |followed| followed.recall(scene));
     }
 
     pub(super) fn read(&mut self, bytes: &[u8], scene: &Scene<'_>) {
@@ -59,9 +80,14 @@ impl Sight {
     }
 
     /// A poll of which it cannot wait what it means: something was written in it.
-    pub(super) fn put_off_poll(&mut self, polled: Polled) -> Option<Polled> {
+    pub(super) fn put_off_poll(&mut self, polled: Polled, holding: &Holding) -> Option<Polled> {
         match &mut self.followed {
             Some(followed) if followed.conversation.is_unsettled() => Some(polled),
+            Some(followed) if followed.later.is_empty() => {
+                let holds = holding.is_unanswered();
+                followed.conversation.polled_in_vain(polled, holds);
+                None
+            }
             Some(followed) => followed.later.polled(polled),
             None => None,
         }
@@ -110,10 +136,29 @@ impl Sight {
 impl Followed {
     fn wrote<'a>(
         &mut self,
-        bytes: impl IntoIterator<Item = &'a [u8]>,
+        bytes: impl IntoIterator<Item = &'a [u8]> + Clone,
         scene: &Scene<'_>,
     ) -> Result<(), Lost> {
         self.catch_up(scene)?;
+        if scene.holding.may_begin()
+            && scene.ledger.has_one_at_work()
+            && self.is_idle()
+            && let Some(run) = run(bytes.clone())
+        {
+            self.held.clear();
+            self.held.extend_from_slice(run);
+            self.conversation.held();
+            scene.holding.asked();
+            return Ok(());
+        }
+        self.ask(bytes, scene)
+    }
+
+    fn ask<'a>(
+        &mut self,
+        bytes: impl IntoIterator<Item = &'a [u8]>,
+        scene: &Scene<'_>,
+    ) -> Result<(), Lost> {
         let Followed {
             requests,
             conversation,
@@ -142,8 +187,31 @@ impl Followed {
         Ok(())
     }
 
-    /// Looks at what was put off.
+    /// Whether nothing is under way, in either direction.
+    fn is_idle(&self) -> bool {
+        self.conversation.is_idle()
+            && self.requests.is_between_messages()
+            && self.responses.is_between_messages()
+    }
+
+    /// Looks at what was held, though the wrapper shows it.
+    fn recall(&mut self, scene: &Scene<'_>) -> Result<(), Lost> {
+        let Some(is_answered) = scene.holding.recall() else {
+            return Ok(());
+        };
+        let held = mem::take(&mut self.held);
+        scene.is_ours.set(true);
+        let seen = self.ask([held.as_slice()], scene);
+        scene.is_ours.set(false);
+        self.held = held;
+        self.conversation.recalled(is_answered);
+        scene.holding.recalled();
+        seen
+    }
+
+    /// Looks at what was held or put off: never both.
     fn catch_up(&mut self, scene: &Scene<'_>) -> Result<(), Lost> {
+        self.recall(scene)?;
         if self.later.is_empty() {
             return Ok(());
         }

@@ -1,5 +1,6 @@
 //! Conversations as drivers have them, byte by byte.
 
+mod held;
 mod session;
 
 use std::time::SystemTime;

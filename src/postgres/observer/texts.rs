@@ -172,7 +172,7 @@ fn number(name: &[u8]) -> Option<u64> {
 }
 
 /// Whether the first word is `COMMIT` or its synonym `END`.
-fn commits(text: &[u8]) -> bool {
+pub(super) fn commits(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
     let is_word = |word: &[u8]| {
         text.split_at_checked(word.len())

@@ -24,6 +24,8 @@ mod fields;
 mod frame;
 mod frontend;
 #[cfg(feature = "postgres")]
+pub(crate) mod glance;
+#[cfg(feature = "postgres")]
 mod session;
 #[cfg(feature = "postgres")]
 mod skim;

@@ -97,6 +97,11 @@ impl Skimmer {
         }
     }
 
+    /// Whether no message has begun that has not ended.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.message.is_none() && self.known == 0
+    }
+
     /// Takes a header off the bytes.
     fn begin(
         &mut self,

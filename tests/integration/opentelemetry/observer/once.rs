@@ -60,6 +60,35 @@ async fn attribution_that_a_bench_adds_is_on_spans_of_both() {
     }
 }
 
+/// Until then nobody but the wrapper sends, and it need not be watched.
+#[tokio::test]
+async fn the_drivers_client_may_be_taken_at_any_moment() {
+    const CONNECTIONS: usize = 12;
+    let fixture = Fixture::start().await;
+    instrument();
+    for taken_after in 0..CONNECTIONS {
+        let client = fixture.connect().await;
+        let slow = "SELECT pg_sleep(0.001), $1::int4 AS taken";
+        let statement = client.prepare(slow).await.unwrap();
+        for turn in 0..taken_after {
+            let turn = i32::try_from(turn).unwrap();
+            client.query_one(&statement, &[&turn]).await.unwrap();
+        }
+        // The same statement by both, and the wrapper's is under way.
+        let taken = async {
+            let driver: &tokio_postgres::Client = &client;
+            driver.query_one(&statement, &[&1]).await
+        };
+        let (ours, theirs) = tokio::join!(client.query_one(&statement, &[&0]), taken);
+        ours.and(theirs).unwrap();
+    }
+    let prepared = CONNECTIONS;
+    let run = CONNECTIONS * (CONNECTIONS - 1) / 2 + 2 * CONNECTIONS;
+    let spans = fixture.queries(prepared + run).await;
+    let orphans = spans.iter().filter(|span| super::is_orphan(span)).count();
+    assert_eq!(orphans, CONNECTIONS, "{:#?}", names(&spans));
+}
+
 /// What the wrapper sends is not to the letter what it was given.
 #[tokio::test]
 async fn a_text_with_a_comment_of_ours_is_recognised() {
