@@ -2,9 +2,8 @@
 
 use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
 
-use ::opentelemetry::Context;
-
 use super::{
+    asked::{Asked, Query},
     later::Polled,
     ledger::Key,
     parents::{Kind, Parents, Wrapper},
@@ -12,9 +11,8 @@ use super::{
     texts::{Text, Texts},
 };
 use crate::{
-    opentelemetry::{Failure, QuerySpan, sql::Description},
-    postgres::spans::{Refusal, refused},
-    wire::postgres::{ErrorFields, Request, Response},
+    opentelemetry::{Failure, sql::Description},
+    wire::postgres::{Request, Response},
 };
 
 /// A session's requests that are not answered, each up to a ReadyForQuery.
@@ -33,42 +31,6 @@ pub(super) struct Conversation {
     checks_session: bool,
     /// There was a statement that commits: a run of it does not say so.
     prepared_commit: bool,
-}
-
-/// What ends in one ReadyForQuery.
-#[derive(Default)]
-struct Asked {
-    query: Query,
-    /// Prepared, and not run.
-    prepared: Option<Arc<Text>>,
-    caller: Option<Context>,
-    kind: Option<Kind>,
-    /// When it was written, if that may be the beginning of a span.
-    written: Option<Instant>,
-    /// It is the end of a copy that was begun before.
-    ends_copy: bool,
-    /// The server takes the data of a copy: the `Sync` behind the request does not count.
-    copies: bool,
-    /// It is to commit a transaction.
-    commits: bool,
-    /// What is said to it cannot wait.
-    urgent: bool,
-    /// By what it was announced: to be run, or else to be prepared.
-    announced: Option<Key>,
-    rows: u64,
-    returns_rows: bool,
-    failure: Option<Box<Failure>>,
-}
-
-/// A query that was not announced.
-#[derive(Default)]
-enum Query {
-    /// It was, or it is no query.
-    #[default]
-    None,
-    /// Its parent may yet become known.
-    Written(Arc<Description>),
-    Running(QuerySpan),
 }
 
 /// ReadyForQuery to a question that was not asked.
@@ -344,76 +306,6 @@ impl Conversation {
         }
         asked.end(scene);
         Ok(())
-    }
-}
-
-impl Asked {
-    fn begin(&mut self, scene: &Scene<'_>) {
-        if let Query::Written(description) = &self.query
-            && let Some(connection) = scene.connection
-        {
-            let span = QuerySpan::start_observed(
-                connection,
-                description,
-                self.caller.take(),
-                self.written.unwrap_or_else(Instant::now),
-            );
-            scene.begin_later(&span);
-            self.query = Query::Running(span);
-        }
-    }
-
-    /// Whether something may be shown, or told, when its answer comes.
-    fn is_urgent(&self) -> bool {
-        let is_shown = match &self.prepared {
-            Some(text) => !text.is_look_up && self.announced.is_none(),
-            None => !matches!(self.query, Query::None),
-        };
-        is_shown || self.commits
-    }
-
-    fn fail(&mut self, error: ErrorFields<'_>, scene: &Scene<'_>) {
-        if self.failure.is_some() {
-            return;
-        }
-        let text = String::from_utf8_lossy;
-        self.failure = Some(Box::new(refused(&Refusal {
-            severity: &text(error.severity),
-            sqlstate: &text(error.sqlstate),
-            message: &text(error.message),
-            has_context: error.has_context,
-            routine: &text(error.routine),
-        })));
-        // A text that cannot be prepared is all that there is of its query.
-        let prepared = self.prepared.take().filter(|text| !text.is_look_up);
-        match (prepared, self.announced) {
-            (Some(_), Some(key)) if !scene.is_late.get() => {
-                scene.ledger.meet([key]);
-            }
-            (Some(text), None) if scene.is_wanted() => {
-                self.query = Query::Written(text.description());
-            }
-            _ => {}
-        }
-    }
-
-    /// The transaction had failed before: the database says so nowhere else.
-    fn roll_back(&mut self, scene: &Scene<'_>) {
-        match self.announced {
-            Some(key) => scene.ledger.roll_back(key),
-            None => self.failure = Some(Box::new(Failure::rolled_back())),
-        }
-    }
-
-    fn end(mut self, scene: &Scene<'_>) {
-        self.begin(scene);
-        let Query::Running(span) = self.query else {
-            return;
-        };
-        if self.returns_rows {
-            span.rows(self.rows);
-        }
-        scene.end_later(span, self.failure);
     }
 }
 

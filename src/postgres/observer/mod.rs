@@ -20,6 +20,7 @@
 //!
 //! Bytes that make no sense end the observation of that connection, and nothing else.
 
+mod asked;
 pub(super) mod callers;
 mod conversation;
 #[cfg(fuzzing)]
