@@ -48,7 +48,8 @@ impl Watched {
             && seen.stamps.iter().zip(&metadata).all(|(stamp, now)| {
                 matches!((stamp, now), (Some(stamp), Some(now)) if stamp.still_tells(now))
             });
-        if unchanged && !matches!(seen.problem, Some((_, false))) {
+        // What was wrong may be mended elsewhere: in a folder's permissions, in another file.
+        if unchanged && seen.problem.is_none() {
             return;
         }
         // From before the reading: what changes meanwhile is read once more.
@@ -110,7 +111,10 @@ pub(crate) fn watch(look: impl Fn() + Send + Sync + 'static, end: CancellationTo
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
+    use std::{
+        cell::{Cell, RefCell},
+        time::SystemTime,
+    };
 
     use super::*;
 
@@ -165,7 +169,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "x").unwrap();
-        let long_ago = std::time::SystemTime::now() - Duration::from_secs(60);
+        let long_ago = SystemTime::now() - Duration::from_secs(60);
         let file = fs::File::options().append(true).open(&path).unwrap();
         file.set_modified(long_ago).unwrap();
         let watched = Watched::new(vec![path.clone()]);
@@ -186,5 +190,35 @@ mod tests {
         fs::remove_file(&path).unwrap();
         look();
         assert_eq!(reads.get(), 3);
+    }
+
+    #[test]
+    fn what_was_refused_is_read_again_until_it_is_good_though_the_file_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "x").unwrap();
+        let file = fs::File::options().append(true).open(&path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(60))
+            .unwrap();
+        let watched = Watched::new(vec![path]);
+        let metrics = Metrics::default();
+        let (is_good, reads) = (Cell::new(false), Cell::new(0));
+        let look = || {
+            watched.look(File::Tls, &metrics, || {
+                reads.set(reads.get() + 1);
+                match is_good.get() {
+                    true => Ok(true),
+                    false => Err(Error::configuration("others can reach it")),
+                }
+            });
+        };
+        for _ in 0..4 {
+            look();
+        }
+        assert_eq!(reads.get(), 4);
+        is_good.set(true);
+        look();
+        look();
+        assert_eq!(reads.get(), 5);
     }
 }
