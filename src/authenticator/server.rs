@@ -226,7 +226,8 @@ impl AuthenticatorBuilder {
     /// Starts it. It runs on tasks of its own until it is shut down or dropped.
     ///
     /// # Errors
-    /// A configuration error that names what is missing, wrong, or taken.
+    /// A configuration error that names what is missing, wrong, or taken. It is
+    /// [retryable](Error::is_retryable) where the settings may stay as they are.
     pub async fn start(self) -> Result<Running> {
         let missing = |what: &str| Error::configuration(format!("{what} is missing"));
         let audiences = Audiences::new(self.reached_by()?)?;
@@ -383,7 +384,7 @@ impl fmt::Debug for AuthenticatorBuilder {
 async fn bind(setting: &str, address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address)
         .await
-        .map_err(|error| Error::configuration(format!("{setting}: {address}: {error}")))
+        .map_err(|error| Error::configuration(format!("{setting}: {address}: {error}")).unready())
 }
 
 fn local(listener: &TcpListener) -> Result<SocketAddr> {

@@ -52,6 +52,16 @@ async fn a_service_can_do_little() {
     assert!(systemd_security(&open).await.is_err());
 }
 
+/// `serve` says by its exit code which failures another start does not mend, and those alone are final.
+#[test]
+fn it_is_started_again_until_it_serves() {
+    let unit = read(UNIT);
+    let says = |line| unit.lines().any(|one| one == line);
+    assert!(says("Restart=on-failure"));
+    assert!(says("RestartPreventExitStatus=2"));
+    assert!(says("StartLimitIntervalSec=0"));
+}
+
 /// Where they are: a copy, as systemd makes of a credential, would never be another one.
 #[test]
 fn approzium_serves_by_its_settings() {

@@ -140,15 +140,6 @@ impl VaultLogin {
             Way::Token(token) => header(token.expose_secret())
                 .map(drop)
                 .map_err(|_| ("vault_token", "it is no token")),
-            Way::File(path) if fs::metadata(path).is_err() => {
-                Err(("vault_token_path", "there is no such file"))
-            }
-            Way::AppRole { secret_id, .. } if fs::metadata(secret_id).is_err() => {
-                Err(("vault_secret_id_path", "there is no such file"))
-            }
-            Way::Kubernetes { jwt, .. } if fs::metadata(jwt).is_err() => {
-                Err(("vault_jwt_path", "there is no such file"))
-            }
             Way::Aws(login) if !login.names_a_server() => {
                 Err(("vault_aws_server_id", "it is no value of a header"))
             }
@@ -165,6 +156,17 @@ impl VaultLogin {
             }
             Way::File(_) => Ok(()),
         }
+    }
+
+    /// The setting of the file that it needs, if that is not there.
+    pub(super) fn lacks_its_file(&self) -> Option<&'static str> {
+        let (key, path) = match &self.0 {
+            Way::File(path) => ("vault_token_path", path),
+            Way::AppRole { secret_id, .. } => ("vault_secret_id_path", secret_id),
+            Way::Kubernetes { jwt, .. } => ("vault_jwt_path", jwt),
+            Way::Token(_) | Way::Aws(_) => return None,
+        };
+        fs::metadata(path).is_err().then_some(key)
     }
 
     /// Whether another token can be had by asking.
