@@ -3,7 +3,7 @@
 use approzium_peers::{Moto, OpenBao, moto::ACCOUNT, peer};
 use serde_json::json;
 
-use super::{aws::least_policy, vault::openbao};
+use super::{PASSWORD, aws::least_policy, secret, vault::openbao};
 use crate::authenticator::process::{command, failing};
 
 /// What it says of the records.
@@ -71,4 +71,27 @@ async fn aws_is_asked_as_the_assumed_role() {
         found.starts_with("FAILED") && found.contains("secrets_refused"),
         "{found}"
     );
+}
+
+#[test]
+fn every_file_that_is_mounted_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = format!("--kubernetes-secrets-path={}", folder.path().display());
+    let look = || records(&["--secrets-manager=kubernetes", &path], &[]);
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let empty = look();
+    assert!(
+        empty.starts_with("FAILED") && empty.contains("mount the Secret here"),
+        "{empty}"
+    );
+    write("db_5432", &secret("app", PASSWORD).to_string());
+    let found = look();
+    assert!(found.starts_with("ok") && found.contains("1"), "{found}");
+    write("other_5432", PASSWORD);
+    let found = look();
+    assert!(
+        found.starts_with("FAILED") && found.contains("other_5432: "),
+        "{found}"
+    );
+    assert!(!found.contains(PASSWORD), "{found}");
 }
