@@ -13,8 +13,8 @@ use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub(crate) use self::reason::{Decision, Reason};
-use self::stream::AuditLog;
-use super::{metrics::Metrics, secrets::Method, target::Target, token::Session};
+use self::stream::{AuditLog, MAX_WAIT};
+use super::{logging, metrics::Metrics, secrets::Method, target::Target, token::Session};
 use crate::identity::VerifiedIdentity;
 
 /// What is known of a request while it is decided on.
@@ -72,7 +72,11 @@ impl Audit {
     ) {
         metrics.decision(decision, reason);
         let Some(log) = &self.log else {
-            return self.trace(decision, reason, detail, None);
+            let line = || self.trace(decision, reason, detail, None);
+            if logging::surely(line, MAX_WAIT).await.is_err() {
+                metrics.audit_write_failed();
+            }
+            return;
         };
         if let Err(error) = log.write(&self.line(decision, reason, detail)).await {
             metrics.audit_write_failed();
@@ -92,7 +96,7 @@ impl Audit {
             } else {
                 "INFO"
             },
-            target: "approzium::audit",
+            target: logging::AUDIT,
             message: "decision",
             request_id: &self.request_id,
             call: self.call,
@@ -131,7 +135,7 @@ impl Audit {
         macro_rules! line {
             ($level:ident) => {
                 ::tracing::$level!(
-                    target: "approzium::audit",
+                    target: logging::AUDIT,
                     request_id = %self.request_id,
                     call = self.call,
                     decision = decision.as_str(),

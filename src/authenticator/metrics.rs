@@ -3,6 +3,7 @@
 mod catalogue;
 mod export;
 mod labels;
+mod lost;
 mod original;
 mod reloads;
 mod secrets_token;
@@ -16,7 +17,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use prometheus_client::{
-    encoding::{EncodeMetric, MetricEncoder, NoLabelSet},
+    encoding::{EncodeMetric, MetricEncoder},
     metrics::{
         MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
         info::Info,
@@ -27,6 +28,7 @@ use self::{
     catalogue::Catalogue,
     export::Histograms,
     labels::{CacheLabels, DecisionLabels, MethodLabels, PhaseLabels},
+    lost::{DroppedSpans, LostLines},
     original::Original,
     reloads::Reloads,
     secrets_token::SecretsToken,
@@ -41,7 +43,6 @@ use super::{
     readiness::Validity,
     secrets::Method,
 };
-use crate::opentelemetry::otlp;
 
 /// As the exposition format wants to be announced.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -129,7 +130,7 @@ impl Default for Metrics {
         );
         catalogue.register(
             "approzium_audit_write_failures",
-            "Audit lines that could not be written where they belong, and went to the log",
+            "Audit lines that could not be written where they belong in time",
             audit_write_failures.clone(),
         );
         catalogue.register(
@@ -156,6 +157,11 @@ impl Default for Metrics {
             "approzium_spans_dropped",
             "Spans that the collector did not take",
             DroppedSpans,
+        );
+        catalogue.register(
+            "approzium_log_lines_lost",
+            "Lines of the log that standard error did not take",
+            LostLines,
         );
         Metrics {
             catalogue,
@@ -312,20 +318,6 @@ impl EncodeMetric for Certificate {
 
     fn metric_type(&self) -> MetricType {
         MetricType::Gauge
-    }
-}
-
-/// Read where spans are exported from.
-#[derive(Debug)]
-struct DroppedSpans;
-
-impl EncodeMetric for DroppedSpans {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        encoder.encode_counter::<NoLabelSet, _, u64>(&otlp::lost(), None)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Counter
     }
 }
 

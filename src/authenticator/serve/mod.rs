@@ -5,7 +5,7 @@ mod check;
 mod dev;
 mod telemetry;
 
-use std::{env, io::Write as _, net::SocketAddr, process::ExitCode};
+use std::{env, net::SocketAddr, process::ExitCode};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -30,11 +30,10 @@ use crate::{
 /// output, and listens nowhere. The exit code is 0 if all is good and 1 if something is not; 2 means
 /// that the settings themselves cannot be understood.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    match configured(arguments) {
+    let code = match configured(arguments) {
         Ok(code) => code,
         Err(error) => {
-            // Whoever closed standard error does not want to know.
-            let _ = writeln!(std::io::stderr(), "approzium serve: {error}");
+            logging::say(&format!("approzium serve: {error}\n"));
             // Whoever starts services may try again by it.
             if error.is_configuration() && !error.is_retryable() {
                 ExitCode::from(2)
@@ -42,7 +41,9 @@ pub fn run(arguments: &Arguments) -> ExitCode {
                 ExitCode::FAILURE
             }
         }
-    }
+    };
+    logging::flush();
+    code
 }
 
 fn configured(arguments: &Arguments) -> Result<ExitCode> {
@@ -51,7 +52,8 @@ fn configured(arguments: &Arguments) -> Result<ExitCode> {
     let config = Config::load(arguments, &|name| env::var_os(name))?;
     let filter = logging::filter(&config.log_level)
         .map_err(|problem| config.layers.error("log_level", problem))?;
-    logging::init(filter, config.log_format);
+    logging::init(filter, config.log_format)
+        .map_err(|error| Error::configuration("no log").with_source(error).unready())?;
     hardening::report(&unprotected);
     let runtime = tokio::runtime::Runtime::new().map_err(|error| {
         Error::configuration("no runtime")

@@ -100,6 +100,12 @@ async fn approzium_serves_by_the_configuration_that_it_mounts() {
     // A folder of records, as a Secret is mounted.
     let config = mounted(&rendered(&judges, &json!({})).await);
     let output = etc.check(Some(&config), &[]);
+    assert_eq!(output.status.code(), Some(1), "no database's file is in it");
+    let role = "arn:aws:iam::123456789012:role/shop";
+    let shop = json!({"shop": {"password": "x", "iam_arns": [role]}});
+    let file = etc.path().join("records/db.internal_5432");
+    std::fs::write(file, shop.to_string()).unwrap();
+    let output = etc.check(Some(&config), &[]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     std::fs::rename(etc.path().join("records"), etc.path().join("gone")).unwrap();
     let output = etc.check(Some(&config), &[]);
@@ -178,7 +184,7 @@ async fn a_pod_can_do_little_and_is_asked_where_it_answers() {
         }
     }
     let serving = Dev::start(&record("app", "")).await;
-    for probe in ["startupProbe", "readinessProbe"] {
+    for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
         let asked = &container[probe]["httpGet"];
         assert_eq!(
             (&asked["port"], &asked["scheme"]),
@@ -191,7 +197,7 @@ async fn a_pod_can_do_little_and_is_asked_where_it_answers() {
     let values = json!({"clientCa": {"secretName": "applications-ca"}});
     let mutual = rendered(&judges, &values).await;
     let mutual = object(&mutual, "Deployment")["spec"]["template"]["spec"].clone();
-    for probe in ["startupProbe", "readinessProbe"] {
+    for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
         assert_eq!(mutual["containers"][0][probe], container[probe]);
     }
 }
