@@ -2,7 +2,12 @@
 
 mod running;
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use ::opentelemetry::metrics::{Meter, MeterProvider};
 use tokio::net::TcpListener;
@@ -341,6 +346,15 @@ impl AuthenticatorBuilder {
             }
         }
         let names = self.audience_names();
+        if names.is_empty() {
+            return Err(Error::configuration(
+                "audiences: there are none, and the certificate has no name that can be dialled",
+            )
+            .with_help(
+                "give audiences the names by which applications dial, or a certificate of these \
+                 names (a wildcard is none)",
+            ));
+        }
         Audiences::new(names.iter().cloned())?;
         Ok(names)
     }
@@ -350,7 +364,12 @@ impl AuthenticatorBuilder {
             return self.audiences.clone();
         }
         let mut names = self.tls.as_ref().map(ServerTls::names).unwrap_or_default();
-        names.extend(self.own_name.clone());
+        // Where it listens everywhere, that is nowhere to be dialled.
+        let own_name = self.own_name.clone().filter(|name| {
+            let address = name.parse::<IpAddr>();
+            !address.is_ok_and(|address| address.is_unspecified())
+        });
+        names.extend(own_name);
         let ip = self.grpc.ip();
         if !ip.is_unspecified() {
             names.push(ip.to_string());
