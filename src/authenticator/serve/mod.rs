@@ -125,11 +125,15 @@ fn audit_log(config: &Config) -> Result<Option<AuditLog>> {
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             ::tracing::info!("SIGHUP: what is read again is so by itself, when its file changes");
-            if let Some(log) = &reopened
-                && let Err(error) = log.reopen()
-            {
-                ::tracing::error!(%error, "the audit log stays where it was");
-            }
+            let Some(log) = reopened.clone() else {
+                continue;
+            };
+            // A disk that hangs keeps who asks it waiting. Who hangs up again is heard meanwhile.
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = log.reopen() {
+                    ::tracing::error!(%error, "the audit log stays where it was");
+                }
+            });
         }
     });
     Ok(log)
