@@ -11,7 +11,10 @@ mod sts;
 
 use std::{
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -72,6 +75,7 @@ pub(crate) struct Metrics {
     streams: Gauge,
     reloads: Reloads,
     ready: Gauge,
+    draining: AtomicBool,
     certificate: Certificate,
     client_ca: Certificate,
     audit_write_failures: Counter,
@@ -177,6 +181,7 @@ impl Default for Metrics {
             streams,
             reloads,
             ready,
+            draining: AtomicBool::new(false),
             certificate,
             client_ca,
             audit_write_failures,
@@ -277,6 +282,16 @@ impl Metrics {
 
     pub(crate) fn ready(&self, is_ready: bool) {
         self.ready.set(i64::from(is_ready));
+        // It may have begun to drain since it was looked at.
+        if self.draining.load(Ordering::SeqCst) {
+            self.ready.set(0);
+        }
+    }
+
+    /// It is ready no more, whatever is found.
+    pub(crate) fn draining(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        self.ready.set(0);
     }
 
     pub(crate) fn audit_write_failed(&self) {
