@@ -82,6 +82,9 @@ struct Inner {
 pub(crate) enum Kind {
     /// A setting is wrong; trying again will not help.
     Configuration,
+    /// A setting is right, and what it names is not, as yet: a file, a port, a name.
+    #[cfg(feature = "authenticator")]
+    Unready,
     /// No usable cloud credentials.
     Credentials,
     /// The Authenticator did not accept the proof of identity.
@@ -142,7 +145,12 @@ impl Error {
 
     /// A setting of the application is wrong.
     pub fn is_configuration(&self) -> bool {
-        self.0.kind == Kind::Configuration
+        match self.0.kind {
+            Kind::Configuration => true,
+            #[cfg(feature = "authenticator")]
+            Kind::Unready => true,
+            _ => false,
+        }
     }
 
     /// There are no usable cloud credentials.
@@ -187,6 +195,8 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match &self.0.kind {
             Kind::Unavailable | Kind::Interrupted | Kind::ResourceExhausted | Kind::Timeout => true,
+            #[cfg(feature = "authenticator")]
+            Kind::Unready => true,
             // Class 08, 53 and 57P: connection trouble, no resources, the server is going or coming.
             Kind::Database(code) => ["08", "53", "57P"]
                 .iter()
@@ -211,6 +221,12 @@ impl Error {
 
     pub(crate) fn configuration(message: impl Into<Cow<'static, str>>) -> Self {
         Error::new(Kind::Configuration, Hop::Configuration, message)
+    }
+
+    /// The settings may stay as they are: what is wrong is what they name, and that may be mended.
+    #[cfg(feature = "authenticator")]
+    pub(crate) fn unready(self) -> Self {
+        self.map(|inner| inner.kind = Kind::Unready)
     }
 
     pub(crate) fn kind(&self) -> &Kind {

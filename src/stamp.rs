@@ -21,7 +21,21 @@ pub(crate) struct Stamp {
 struct Outside {
     modified: Option<SystemTime>,
     length: u64,
-    inode: u64,
+    #[cfg(unix)]
+    inode: Inode,
+}
+
+/// What is changed by who replaces the file, copies another's times onto it, or gives it to others.
+#[cfg(unix)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Inode {
+    device: u64,
+    number: u64,
+    mode: u32,
+    owner: u32,
+    group: u32,
+    /// Seconds and nanoseconds; nobody can set it.
+    changed: (i64, i64),
 }
 
 impl Stamp {
@@ -43,7 +57,8 @@ impl Stamp {
             outside: Outside {
                 modified: None,
                 length: 0,
-                inode: 0,
+                #[cfg(unix)]
+                inode: Inode::default(),
             },
             settled: false,
         }
@@ -57,14 +72,63 @@ impl Stamp {
 
 impl Outside {
     fn of(metadata: &Metadata) -> Self {
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
-        #[cfg(not(unix))]
-        let inode = 0;
         Outside {
             modified: metadata.modified().ok(),
             length: metadata.len(),
-            inode,
+            #[cfg(unix)]
+            inode: Inode::of(metadata),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl Inode {
+    fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+
+        Inode {
+            device: metadata.dev(),
+            number: metadata.ino(),
+            mode: metadata.mode(),
+            owner: metadata.uid(),
+            group: metadata.gid(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, time::Instant};
+
+    use super::*;
+
+    /// Written long ago, as file systems tell it.
+    fn settled(path: &std::path::Path, text: &str) {
+        fs::write(path, text).unwrap();
+        let file = fs::File::options().append(true).open(path).unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        file.set_modified(long_ago).unwrap();
+    }
+
+    #[test]
+    fn modes_and_contents_of_the_same_time_and_length_are_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        settled(&path, "one");
+        let stamp = || Stamp::of(&fs::metadata(&path).unwrap());
+        let tells = |stamp: Stamp| stamp.still_tells(&fs::metadata(&path).unwrap());
+        let before = stamp();
+        assert!(tells(before));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(!tells(before));
+
+        let before = stamp();
+        // Until the file system's clock has moved on.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while tells(before) {
+            assert!(Instant::now() < deadline, "it is not noticed");
+            settled(&path, "two");
         }
     }
 }

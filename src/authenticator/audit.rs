@@ -13,11 +13,12 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use self::stream::MAX_WAIT;
 pub(crate) use self::{
     lines::AuditLines,
     reason::{Decision, Reason},
 };
-use super::{metrics::Metrics, secrets::Method, target::Target, token::Session};
+use super::{logging, metrics::Metrics, secrets::Method, target::Target, token::Session};
 use crate::identity::VerifiedIdentity;
 
 /// What is known of a request while it is decided on.
@@ -79,7 +80,11 @@ impl Audit {
             return;
         }
         let Some(log) = &self.lines.log else {
-            return self.trace(decision, reason, detail, None);
+            let line = || self.trace(decision, reason, detail, None);
+            if logging::surely(line, MAX_WAIT).await.is_err() {
+                metrics.audit_write_failed();
+            }
+            return;
         };
         if let Err(error) = log.write(&self.line(decision, reason, detail)).await {
             metrics.audit_write_failed();
@@ -97,7 +102,7 @@ impl Audit {
             } else {
                 "INFO"
             },
-            target: "approzium::audit",
+            target: logging::AUDIT,
             message: "decision",
             request_id: &self.request_id,
             call: self.call,
@@ -136,7 +141,7 @@ impl Audit {
         macro_rules! line {
             ($level:ident) => {
                 ::tracing::$level!(
-                    target: "approzium::audit",
+                    target: logging::AUDIT,
                     request_id = %self.request_id,
                     call = self.call,
                     decision = decision.as_str(),

@@ -1,10 +1,31 @@
 //! Where the binary's log goes: standard error, as text or as one JSON object a line.
 
-use std::io::IsTerminal as _;
+mod lines;
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal as _, Write as _},
+    os::fd::AsFd as _,
+    panic,
+    sync::OnceLock,
+    time::Duration,
+};
 
 use tracing_subscriber::{
     EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
+
+use self::lines::Lines;
+use crate::error::printable;
+
+/// The target of audit lines, none of which may be lost unheard.
+pub(crate) const AUDIT: &str = "approzium::audit";
+
+/// Of this process, which has one standard error.
+static LINES: OnceLock<Lines> = OnceLock::new();
+
+/// How long the last lines are waited for at the end.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The form of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,10 +43,19 @@ pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
 }
 
 /// Begins to log. A program that has a subscriber already keeps it.
-pub(crate) fn init(filter: EnvFilter, format: LogFormat) {
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+pub(crate) fn init(filter: EnvFilter, format: LogFormat) -> io::Result<()> {
+    let lines = match LINES.get() {
+        Some(lines) => lines.clone(),
+        None => {
+            // As it is: who holds the lock of `io::stderr` may wait for ever.
+            let out = io::stderr().as_fd().try_clone_to_owned().map(File::from)?;
+            let lines = Lines::to(out)?;
+            LINES.get_or_init(|| lines).clone()
+        }
+    };
+    let layer = tracing_subscriber::fmt::layer().with_writer(lines);
     let layer = match format {
-        LogFormat::Text => layer.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),
         LogFormat::Json => layer
             .json()
             .flatten_event(true)
@@ -33,7 +63,49 @@ pub(crate) fn init(filter: EnvFilter, format: LogFormat) {
             .with_span_list(false)
             .boxed(),
     };
-    let _ = tracing_subscriber::registry()
+    let begun = tracing_subscriber::registry()
         .with(layer.with_filter(filter))
         .try_init();
+    if begun.is_ok() {
+        // The usual one writes to standard error by itself, and waits for its reader.
+        panic::set_hook(Box::new(|bug| {
+            let place = bug.location().map(ToString::to_string);
+            let said = bug.payload_as_str().map(printable);
+            ::tracing::error!(place, said, "a bug: what was under way here has ended");
+        }));
+    }
+    Ok(())
+}
+
+/// Has a line logged that must not be lost, and returns when it is written, or was not for so long.
+/// In a program that has a subscriber of its own that one sees to it.
+pub(crate) async fn surely(log: impl FnOnce(), within: Duration) -> io::Result<()> {
+    match LINES.get() {
+        Some(lines) => lines.surely(log, within).await,
+        None => {
+            log();
+            Ok(())
+        }
+    }
+}
+
+/// Says why the process ends, after whatever was logged before.
+pub(crate) fn say(text: &str) {
+    match LINES.get() {
+        Some(lines) => lines.hand_over(text.as_bytes(), false),
+        // Whoever closed standard error does not want to know.
+        None => drop(io::stderr().write_all(text.as_bytes())),
+    }
+}
+
+/// Waits for the last lines.
+pub(crate) fn flush() {
+    if let Some(lines) = LINES.get() {
+        lines.flush(PATIENCE);
+    }
+}
+
+/// Lines that were lost.
+pub(crate) fn lost() -> u64 {
+    LINES.get().map_or(0, Lines::lost)
 }

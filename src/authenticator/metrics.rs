@@ -3,6 +3,7 @@
 mod catalogue;
 mod export;
 mod labels;
+mod lost;
 mod original;
 mod reloads;
 mod secrets_token;
@@ -10,13 +11,16 @@ mod sts;
 
 use std::{
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use prometheus_client::{
-    encoding::{EncodeMetric, MetricEncoder, NoLabelSet},
+    encoding::{EncodeMetric, MetricEncoder},
     metrics::{
         MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
         info::Info,
@@ -27,6 +31,7 @@ use self::{
     catalogue::Catalogue,
     export::Histograms,
     labels::{CacheLabels, DecisionLabels, MethodLabels, PhaseLabels},
+    lost::{DroppedSpans, LostLines},
     original::Original,
     reloads::Reloads,
     secrets_token::SecretsToken,
@@ -41,7 +46,6 @@ use super::{
     readiness::Validity,
     secrets::Method,
 };
-use crate::opentelemetry::otlp;
 
 /// As the exposition format wants to be announced.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -71,6 +75,7 @@ pub(crate) struct Metrics {
     streams: Gauge,
     reloads: Reloads,
     ready: Gauge,
+    draining: AtomicBool,
     certificate: Certificate,
     client_ca: Certificate,
     audit_write_failures: Counter,
@@ -129,7 +134,7 @@ impl Default for Metrics {
         );
         catalogue.register(
             "approzium_audit_write_failures",
-            "Audit lines that could not be written where they belong, and went to the log",
+            "Audit lines that could not be written where they belong in time",
             audit_write_failures.clone(),
         );
         catalogue.register(
@@ -157,6 +162,11 @@ impl Default for Metrics {
             "Spans that the collector did not take",
             DroppedSpans,
         );
+        catalogue.register(
+            "approzium_log_lines_lost",
+            "Lines of the log that standard error did not take",
+            LostLines,
+        );
         Metrics {
             catalogue,
             exported: OnceLock::new(),
@@ -171,6 +181,7 @@ impl Default for Metrics {
             streams,
             reloads,
             ready,
+            draining: AtomicBool::new(false),
             certificate,
             client_ca,
             audit_write_failures,
@@ -271,6 +282,16 @@ impl Metrics {
 
     pub(crate) fn ready(&self, is_ready: bool) {
         self.ready.set(i64::from(is_ready));
+        // It may have begun to drain since it was looked at.
+        if self.draining.load(Ordering::SeqCst) {
+            self.ready.set(0);
+        }
+    }
+
+    /// It is ready no more, whatever is found.
+    pub(crate) fn draining(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        self.ready.set(0);
     }
 
     pub(crate) fn audit_write_failed(&self) {
@@ -312,20 +333,6 @@ impl EncodeMetric for Certificate {
 
     fn metric_type(&self) -> MetricType {
         MetricType::Gauge
-    }
-}
-
-/// Read where spans are exported from.
-#[derive(Debug)]
-struct DroppedSpans;
-
-impl EncodeMetric for DroppedSpans {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        encoder.encode_counter::<NoLabelSet, _, u64>(&otlp::lost(), None)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Counter
     }
 }
 

@@ -17,6 +17,9 @@ use crate::{Error, Result, stamp::Stamp};
 /// How often the files are looked at. To look is to ask for their times.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// So that a bug does not fill the log.
+const AFTER_A_BUG: Duration = Duration::from_secs(30);
+
 /// Files that are good only together, and what they were like when they were read.
 #[derive(Debug)]
 pub(crate) struct Watched {
@@ -48,7 +51,8 @@ impl Watched {
             && seen.stamps.iter().zip(&metadata).all(|(stamp, now)| {
                 matches!((stamp, now), (Some(stamp), Some(now)) if stamp.still_tells(now))
             });
-        if unchanged && !matches!(seen.problem, Some((_, false))) {
+        // What was wrong may be mended elsewhere: in a folder's permissions, in another file.
+        if unchanged && seen.problem.is_none() {
             return;
         }
         // From before the reading: what changes meanwhile is read once more.
@@ -95,12 +99,23 @@ pub(crate) fn watch(look: impl Fn() + Send + Sync + 'static, end: CancellationTo
     let look = Arc::new(look);
     tokio::spawn(async move {
         let looking = async {
+            let mut pause = INTERVAL;
             loop {
-                tokio::time::sleep(INTERVAL).await;
+                tokio::time::sleep(pause).await;
                 let look = look.clone();
                 // A file system may keep who asks waiting.
-                if tokio::task::spawn_blocking(move || look()).await.is_err() {
-                    return;
+                match tokio::task::spawn_blocking(move || look()).await {
+                    Ok(()) => pause = INTERVAL,
+                    // A bug in one look. Without the next ones a certificate would silently expire.
+                    Err(ended) if ended.is_panic() => {
+                        pause = AFTER_A_BUG;
+                        ::tracing::error!(
+                            "a bug: files were not looked at as far as they should be; what was read \
+                             before stays in use, and they are looked at again in {AFTER_A_BUG:?}",
+                        );
+                    }
+                    // The runtime ends.
+                    Err(_) => return,
                 }
             }
         };
@@ -110,7 +125,10 @@ pub(crate) fn watch(look: impl Fn() + Send + Sync + 'static, end: CancellationTo
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
+    use std::{
+        cell::{Cell, RefCell},
+        time::SystemTime,
+    };
 
     use super::*;
 
@@ -160,12 +178,48 @@ mod tests {
         assert_eq!(reads.get(), 6);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_bug_in_a_look_is_said_and_is_not_the_last_look() {
+        let log = Arc::new(Mutex::new(Vec::<u8>::new()));
+        let (written, end) = (log.clone(), CancellationToken::new());
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || Shared(written.clone()))
+            .finish();
+        let _logged = ::tracing::subscriber::set_default(subscriber);
+        let (looked, mut looks) = tokio::sync::mpsc::unbounded_channel();
+        let first = std::sync::atomic::AtomicBool::new(true);
+        let look = move || {
+            looked.send(()).unwrap();
+            assert!(!first.swap(false, std::sync::atomic::Ordering::SeqCst));
+        };
+        watch(look, end.clone());
+        for _ in 0..3 {
+            looks.recv().await.unwrap();
+        }
+        end.cancel();
+        let said = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+        assert_eq!(said.matches("ERROR").count(), 1, "{said}");
+        assert!(said.contains("looked at again in 30s"), "{said}");
+    }
+
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[test]
     fn files_that_are_left_alone_are_not_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "x").unwrap();
-        let long_ago = std::time::SystemTime::now() - Duration::from_secs(60);
+        let long_ago = SystemTime::now() - Duration::from_secs(60);
         let file = fs::File::options().append(true).open(&path).unwrap();
         file.set_modified(long_ago).unwrap();
         let watched = Watched::new(vec![path.clone()]);
@@ -186,5 +240,35 @@ mod tests {
         fs::remove_file(&path).unwrap();
         look();
         assert_eq!(reads.get(), 3);
+    }
+
+    #[test]
+    fn what_was_refused_is_read_again_until_it_is_good_though_the_file_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "x").unwrap();
+        let file = fs::File::options().append(true).open(&path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(60))
+            .unwrap();
+        let watched = Watched::new(vec![path]);
+        let metrics = Metrics::default();
+        let (is_good, reads) = (Cell::new(false), Cell::new(0));
+        let look = || {
+            watched.look(File::Tls, &metrics, || {
+                reads.set(reads.get() + 1);
+                match is_good.get() {
+                    true => Ok(true),
+                    false => Err(Error::configuration("others can reach it")),
+                }
+            });
+        };
+        for _ in 0..4 {
+            look();
+        }
+        assert_eq!(reads.get(), 4);
+        is_good.set(true);
+        look();
+        look();
+        assert_eq!(reads.get(), 5);
     }
 }

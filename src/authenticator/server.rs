@@ -2,7 +2,12 @@
 
 mod running;
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use ::opentelemetry::metrics::{Meter, MeterProvider};
 use tokio::net::TcpListener;
@@ -226,7 +231,8 @@ impl AuthenticatorBuilder {
     /// Starts it. It runs on tasks of its own until it is shut down or dropped.
     ///
     /// # Errors
-    /// A configuration error that names what is missing, wrong, or taken.
+    /// A configuration error that names what is missing, wrong, or taken. It is
+    /// [retryable](Error::is_retryable) where the settings may stay as they are.
     pub async fn start(self) -> Result<Running> {
         let missing = |what: &str| Error::configuration(format!("{what} is missing"));
         let audiences = Audiences::new(self.reached_by()?)?;
@@ -342,6 +348,15 @@ impl AuthenticatorBuilder {
             }
         }
         let names = self.audience_names();
+        if names.is_empty() {
+            return Err(Error::configuration(
+                "audiences: there are none, and the certificate has no name that can be dialled",
+            )
+            .with_help(
+                "give audiences the names by which applications dial, or a certificate of these \
+                 names (a wildcard is none)",
+            ));
+        }
         Audiences::new(names.iter().cloned())?;
         Ok(names)
     }
@@ -351,7 +366,12 @@ impl AuthenticatorBuilder {
             return self.audiences.clone();
         }
         let mut names = self.tls.as_ref().map(ServerTls::names).unwrap_or_default();
-        names.extend(self.own_name.clone());
+        // Where it listens everywhere, that is nowhere to be dialled.
+        let own_name = self.own_name.clone().filter(|name| {
+            let address = name.parse::<IpAddr>();
+            !address.is_ok_and(|address| address.is_unspecified())
+        });
+        names.extend(own_name);
         let ip = self.grpc.ip();
         if !ip.is_unspecified() {
             names.push(ip.to_string());
@@ -385,7 +405,7 @@ impl fmt::Debug for AuthenticatorBuilder {
 async fn bind(setting: &str, address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address)
         .await
-        .map_err(|error| Error::configuration(format!("{setting}: {address}: {error}")))
+        .map_err(|error| Error::configuration(format!("{setting}: {address}: {error}")).unready())
 }
 
 fn local(listener: &TcpListener) -> Result<SocketAddr> {

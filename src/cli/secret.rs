@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use approzium::{authenticator::harden, identity::Principal};
+use approzium::{authenticator::harden, identity::Principal, wire::scram::Limits};
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -59,8 +59,9 @@ pub(crate) struct Arguments {
     )]
     methods: Vec<Method>,
 
-    /// Iterations of SCRAM's key derivation, if more than 4096
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(4_096..))]
+    /// Iterations of SCRAM's key derivation, if more than 4096; at most 100000, as an Authenticator
+    /// answers them
+    #[arg(long, value_name = "NUMBER", value_parser = iterations)]
     iterations: Option<u32>,
 
     /// The host of MySQL's account, if it is not %
@@ -176,6 +177,13 @@ fn name(text: &str) -> Result<String, &'static str> {
         return Err("it is empty or holds control characters");
     }
     Ok(text.to_owned())
+}
+
+/// More than an Authenticator answers would keep this program busy, too.
+fn iterations(text: &str) -> Result<u32, String> {
+    let allowed = Limits::default().iterations;
+    let number = text.parse().ok().filter(|number| allowed.contains(number));
+    number.ok_or_else(|| format!("it is not from {} to {}", allowed.start(), allowed.end()))
 }
 
 fn principal(text: &str) -> Result<String, String> {

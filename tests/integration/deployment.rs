@@ -4,6 +4,7 @@
 mod container;
 mod draining;
 mod ecs;
+mod envoy;
 mod helm;
 mod systemd;
 

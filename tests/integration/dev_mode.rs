@@ -116,8 +116,11 @@ async fn it_makes_everything_that_an_application_needs() {
             assert_eq!(mode, 0o600, "{:?}", file.path());
         }
     }
-    let banner = dev.process.out().join("\n");
-    assert!(banner.contains("DEVELOPMENT MODE"), "{banner}");
+    until("the banner", async || {
+        let banner = dev.process.out().join("\n");
+        banner.contains("DEVELOPMENT MODE").then_some(())
+    })
+    .await;
 
     let client = Client::connect(&dev).await;
     let mut tokens = BTreeSet::new();

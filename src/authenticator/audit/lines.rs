@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::{now, stream::AuditLog};
 use crate::authenticator::{
     limits::{Rate, locked, neighbourhood},
+    logging,
     metrics::Metrics,
 };
 
@@ -86,7 +87,7 @@ impl AuditLines {
             let line = Line {
                 timestamp: now(),
                 level: "WARN",
-                target: "approzium::audit",
+                target: logging::AUDIT,
                 message: MESSAGE,
                 peer,
                 left_out,
@@ -98,7 +99,7 @@ impl AuditLines {
             self.metrics.audit_write_failed();
         }
         let peer = peer.map(::tracing::field::display);
-        ::tracing::warn!(target: "approzium::audit", peer, left_out, not_written, "{MESSAGE}");
+        ::tracing::warn!(target: logging::AUDIT, peer, left_out, not_written, "{MESSAGE}");
     }
 }
 

@@ -44,7 +44,7 @@ pub struct AuditLog {
 /// Lines that wait for the thread; who has a further one waits to hand it over.
 const QUEUE: usize = 1_000;
 /// For how long a line is waited for. It may still be written later.
-const MAX_WAIT: Duration = Duration::from_secs(5);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// A line to be written, and who waits for it.
 struct Line {

@@ -97,7 +97,7 @@ impl super::Config {
                 let path = self.local_secrets_path.as_ref();
                 let path =
                     path.ok_or_else(|| missing("local_secrets_path", "secrets_manager is local"))?;
-                Ok(LocalSecrets::open(path)?.into())
+                Ok(LocalSecrets::open(path).map_err(Error::unready)?.into())
             }
             Manager::Vault => vault(layers),
             Manager::Asm => asm(layers).await,
@@ -264,7 +264,8 @@ fn kubernetes(layers: &Layers) -> Result<SecretsManager> {
             "give the folder where the Secret is mounted",
         )
     })?;
-    Ok(crate::authenticator::MountedSecrets::open(folder)?.into())
+    let mounted = crate::authenticator::MountedSecrets::open(folder);
+    Ok(mounted.map_err(Error::unready)?.into())
 }
 
 #[cfg(not(feature = "kubernetes"))]

@@ -96,6 +96,11 @@ pub(crate) trait Secrets: Send + Sync + 'static {
     /// Whether records can be had now.
     async fn ready(&self) -> Result<(), Unavailable>;
 
+    /// As [`ready`](Self::ready), of as many records as can be seen, and what was found.
+    async fn examine(&self) -> Result<String, Unavailable> {
+        self.ready().await.map(|()| "they can be read".to_owned())
+    }
+
     /// Follows the files that it has from now on until `end`, and shows what there is to be seen.
     fn keep_current(&self, _: &Arc<Metrics>, _end: &CancellationToken) {}
 }

@@ -1,6 +1,8 @@
 //! Records from files that a platform mounts: a Secret of Kubernetes, or what a CSI driver brings
 //! from a secret store.
 
+mod folder;
+
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
@@ -10,6 +12,7 @@ use std::{
 use moka::future::Cache;
 use tokio::sync::Semaphore;
 
+use self::folder::Folder;
 use super::{
     Freshness, Record, RecordKey, Secrets, SecretsManager, Trouble, Unavailable,
     file::{Permissions, contents},
@@ -41,13 +44,10 @@ const MAX_LOOKS: usize = 16;
 /// is refused.
 pub struct MountedSecrets {
     folder: Folder,
-    there: Followed<Folder>,
+    holds_records: Followed<Folder>,
     files: Cache<Place, Arc<Followed<Users>>>,
     threads: Arc<Semaphore>,
 }
-
-#[derive(Clone)]
-struct Folder(Arc<Path>);
 
 /// The file of one database's users.
 struct Users {
@@ -61,13 +61,13 @@ impl MountedSecrets {
     /// # Errors
     /// A configuration error if there is no such folder.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self> {
-        let folder = Folder(folder.into().into());
+        let folder = Folder::of(folder.into());
         folder.there().map_err(|unavailable| {
             Error::configuration(format!("kubernetes_secrets_path: {unavailable}"))
         })?;
         let threads = Arc::new(Semaphore::new(MAX_LOOKS));
         Ok(MountedSecrets {
-            there: Followed::new(folder.clone(), threads.clone()),
+            holds_records: Followed::new(folder.clone(), threads.clone()),
             folder,
             files: Cache::builder().max_capacity(MAX_PLACES).build(),
             threads,
@@ -81,29 +81,6 @@ impl MountedSecrets {
             Arc::new(Followed::new(file, self.threads.clone()))
         };
         self.files.get_with_by_ref(place, follow).await
-    }
-}
-
-impl Folder {
-    fn there(&self) -> Result<(), Unavailable> {
-        let problem = match fs::metadata(&self.0) {
-            Ok(metadata) if metadata.is_dir() => return Ok(()),
-            Ok(_) => "it is not a folder".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        Err(unavailable(Trouble::Unreachable, &self.0, &problem))
-    }
-}
-
-impl Readable for Folder {
-    type Content = ();
-
-    fn is_as(&self, _: &Stamp) -> Result<bool, Unavailable> {
-        Ok(false)
-    }
-
-    fn read(&self) -> Result<(Stamp, ()), Unavailable> {
-        self.there().map(|()| (Stamp::never(), ()))
     }
 }
 
@@ -184,7 +161,13 @@ impl Secrets for MountedSecrets {
     }
 
     async fn ready(&self) -> Result<(), Unavailable> {
-        self.there.now(Freshness::Usual).await.map(drop)
+        self.holds_records.now(Freshness::Usual).await.map(drop)
+    }
+
+    async fn examine(&self) -> Result<String, Unavailable> {
+        let folder = self.folder.clone();
+        let looked = tokio::task::spawn_blocking(move || folder.all()).await;
+        looked.map_err(|error| unavailable(Trouble::Unreachable, &self.folder.0, &error))?
     }
 }
 
@@ -283,7 +266,45 @@ mod tests {
         assert_eq!(look(&secrets, "db").await, Err(Trouble::Unreachable));
         assert!(secrets.ready().await.is_err());
         fs::rename(folder.path().with_extension("gone"), folder.path()).unwrap();
-        assert!(secrets.ready().await.is_ok());
+        assert_eq!(look(&secrets, "db").await, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn it_is_ready_once_some_database_s_file_holds_a_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let secrets = MountedSecrets::open(folder.path()).unwrap();
+        let (is_ready, says) = (
+            async || secrets.ready().await.map_err(|found| found.to_string()),
+            async || secrets.examine().await.map_err(|found| found.to_string()),
+        );
+        for found in [is_ready().await, says().await.map(drop)] {
+            assert!(found.unwrap_err().contains("it holds no database's file"));
+        }
+        write("ca.crt", "x");
+        assert!(is_ready().await.unwrap_err().contains("such as db"));
+        write("db_5432", "hunter2");
+        write("db_5433", "{}");
+        for found in [is_ready().await, says().await.map(drop)] {
+            let problem = found.unwrap_err();
+            assert!(problem.contains("db_543"), "{problem}");
+            assert!(!problem.contains("hunter2"), "{problem}");
+        }
+        write("db_5434", &record("hunter2"));
+        assert_eq!(is_ready().await, Ok(()));
+        let problem = says().await.unwrap_err();
+        assert!(problem.contains("db_5432: it is not") && problem.contains("(and 1 more)"));
+        fs::remove_file(folder.path().join("db_5432")).unwrap();
+        fs::remove_file(folder.path().join("db_5433")).unwrap();
+        let said = says().await.unwrap();
+        assert!(
+            said.contains("read: 1; ") && said.ends_with("names: ca.crt"),
+            "{said}"
+        );
+
+        let record = folder.path().join("db_5434");
+        fs::set_permissions(&record, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(is_ready().await.unwrap_err().contains("chmod 440"));
     }
 
     #[tokio::test]

@@ -102,14 +102,14 @@ async fn replays(config: &Config) -> Finding {
 
 const ALONE: &str = "no v1_replay_store: each replica remembers its own alone";
 
-/// A secrets manager is asked; a file was read.
+/// A secrets manager is asked; files are read.
 async fn records(config: &Config) -> Finding {
     let SecretsManager(secrets) = match config.secrets().await {
         Ok(manager) => manager,
         Err(error) => return bad(&error),
     };
-    match secrets.ready().await {
-        Ok(()) => Good("they can be read".to_owned()),
+    match secrets.examine().await {
+        Ok(found) => Good(found),
         Err(unavailable) => {
             let reason = Reason::from(unavailable.trouble).as_str();
             let detail = printable(&unavailable.to_string());

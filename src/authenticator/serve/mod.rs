@@ -5,7 +5,7 @@ mod check;
 mod dev;
 mod telemetry;
 
-use std::{env, io::Write as _, net::SocketAddr, process::ExitCode};
+use std::{env, net::SocketAddr, process::ExitCode};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -21,21 +21,29 @@ use crate::{
 
 /// Runs until SIGTERM or SIGINT, and then until logins under way have ended, for a while.
 ///
-/// What is wrong at the start goes to standard error in one line that names the setting, and the
-/// exit code is 2. Everything later is in the log.
+/// What is wrong at the start goes to standard error in one line that names the setting. The exit
+/// code is 2 where the settings cannot be right, and 1 where they may be, and what they name is not
+/// as yet: a port that is taken, a file that is not there or not good, a name that is not resolved.
+/// Everything later is in the log.
 ///
 /// With `--check` it only sees whether all that serving takes is good, a line for each on standard
 /// output, and listens nowhere. The exit code is 0 if all is good and 1 if something is not; 2 means
 /// that the settings themselves cannot be understood.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    match configured(arguments) {
+    let code = match configured(arguments) {
         Ok(code) => code,
         Err(error) => {
-            // Whoever closed standard error does not want to know.
-            let _ = writeln!(std::io::stderr(), "approzium serve: {error}");
-            ExitCode::from(2)
+            logging::say(&format!("approzium serve: {error}\n"));
+            // Whoever starts services may try again by it.
+            if error.is_configuration() && !error.is_retryable() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
-    }
+    };
+    logging::flush();
+    code
 }
 
 fn configured(arguments: &Arguments) -> Result<ExitCode> {
@@ -44,10 +52,14 @@ fn configured(arguments: &Arguments) -> Result<ExitCode> {
     let config = Config::load(arguments, &|name| env::var_os(name))?;
     let filter = logging::filter(&config.log_level)
         .map_err(|problem| config.layers.error("log_level", problem))?;
-    logging::init(filter, config.log_format);
+    logging::init(filter, config.log_format)
+        .map_err(|error| Error::configuration("no log").with_source(error).unready())?;
     hardening::report(&unprotected);
-    let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| Error::configuration("no runtime").with_source(error))?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| {
+        Error::configuration("no runtime")
+            .with_source(error)
+            .unready()
+    })?;
     let ended = match config.check {
         true => Ok(runtime.block_on(check::check(&config))),
         false => runtime.block_on(serve(&config)).map(|()| ExitCode::SUCCESS),
@@ -106,17 +118,22 @@ async fn production(config: &Config) -> Result<AuthenticatorBuilder> {
 /// many send to whatever has a new certificate.
 fn audit_log(config: &Config) -> Result<Option<AuditLog>> {
     let path = config.audit_log_path.as_ref();
-    let log = path.map(AuditLog::open).transpose()?;
+    let log = path.map(AuditLog::open).transpose();
+    let log = log.map_err(Error::unready)?;
     let mut hangup = listen(SignalKind::hangup())?;
     let reopened = log.clone();
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             ::tracing::info!("SIGHUP: what is read again is so by itself, when its file changes");
-            if let Some(log) = &reopened
-                && let Err(error) = log.reopen()
-            {
-                ::tracing::error!(%error, "the audit log stays where it was");
-            }
+            let Some(log) = reopened.clone() else {
+                continue;
+            };
+            // A disk that hangs keeps who asks it waiting. Who hangs up again is heard meanwhile.
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = log.reopen() {
+                    ::tracing::error!(%error, "the audit log stays where it was");
+                }
+            });
         }
     });
     Ok(log)
@@ -148,11 +165,12 @@ fn tls(config: &Config) -> Result<Option<ServerTls>> {
     let tls = ServerTls::open(
         chain.ok_or_else(|| missing("tls_cert_path", help))?,
         key.ok_or_else(|| missing("tls_key_path", help))?,
-    )?;
-    Ok(Some(match &config.client_ca_path {
-        Some(path) => tls.open_client_ca(path)?,
+    );
+    let tls = match &config.client_ca_path {
+        Some(path) => tls.and_then(|tls| tls.open_client_ca(path)),
         None => tls,
-    }))
+    };
+    tls.map(Some).map_err(Error::unready)
 }
 
 fn session_keys(config: &Config) -> Result<Option<SessionKeys>> {
@@ -161,6 +179,7 @@ fn session_keys(config: &Config) -> Result<Option<SessionKeys>> {
         .as_deref()
         .map(SessionKeys::open)
         .transpose()
+        .map_err(Error::unready)
 }
 
 fn missing(key: &str, help: &'static str) -> Error {
@@ -202,9 +221,9 @@ fn replays(config: &Config, builder: AuthenticatorBuilder) -> Result<Authenticat
 async fn address(config: &Config, port: u16) -> Result<SocketAddr> {
     let address = tokio::net::lookup_host((config.host.as_str(), port))
         .await
-        .map_err(|error| config.layers.error("host", error))?
+        .map_err(|error| config.layers.error("host", error).unready())?
         .next()
-        .ok_or_else(|| config.layers.error("host", "it has no address"))?;
+        .ok_or_else(|| config.layers.error("host", "it has no address").unready())?;
     // What `localhost` means is the resolver's word.
     if config.dev && !address.ip().is_loopback() {
         return Err(config
@@ -257,5 +276,9 @@ impl Asked {
 }
 
 fn listen(kind: SignalKind) -> Result<Signal> {
-    signal(kind).map_err(|error| Error::configuration("no signals").with_source(error))
+    signal(kind).map_err(|error| {
+        Error::configuration("no signals")
+            .with_source(error)
+            .unready()
+    })
 }

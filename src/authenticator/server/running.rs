@@ -45,6 +45,7 @@ impl Running {
     /// health is answered until then. Says whether all ended by themselves.
     pub async fn shutdown(mut self) -> bool {
         self.leaving.cancel();
+        self.metrics.draining();
         tokio::time::sleep(self.drain_delay).await;
         self.drain.cancel();
         let all = async {

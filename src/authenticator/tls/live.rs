@@ -32,7 +32,13 @@ impl LiveTls {
     ) -> Result<Self> {
         tls.show(&metrics);
         let live = LiveTls {
-            configs: Arc::new(ArcSwap::from_pointee(Configs::of(&tls)?)),
+            configs: Arc::new(ArcSwap::from_pointee(Configs::of(&tls).map_err(
+                // Certificate and key are two files, and are seldom replaced in one moment.
+                |error| match tls.files {
+                    Some(_) => error.unready(),
+                    None => error,
+                },
+            )?)),
             is_mutual: tls.material.clients.is_some(),
         };
         if let Some(files) = tls.files.clone() {

@@ -118,6 +118,8 @@ impl Drop for OpenSpan {
 fn error_type(error: &Error) -> Cow<'static, str> {
     Cow::Borrowed(match error.kind() {
         Kind::Configuration => "configuration",
+        #[cfg(feature = "authenticator")]
+        Kind::Unready => "configuration",
         Kind::Credentials => "credentials",
         Kind::Unauthenticated => "unauthenticated",
         Kind::PermissionDenied => "permission_denied",

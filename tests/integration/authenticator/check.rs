@@ -30,6 +30,8 @@ impl Files {
         let files = Files(folder);
         files.dated("expired", 2001, 2002);
         files.dated("future", 2999, 3000);
+        let nameless = authority.server(&["*.example"]);
+        nameless.write(files.path(), "nameless").unwrap();
         files.private("good.yaml", &record("app", ""));
         files.private("bad.yaml", &format!("- password: {PASSWORD}\n"));
         files.private("short.keys", "c2hvcnQ=\n");
@@ -213,6 +215,16 @@ fn what_is_not_good_is_named_beside_what_is() {
             "audience",
         ),
         (
+            &[
+                "--tls-cert-path=nameless.crt",
+                "--tls-key-path=nameless.key",
+                records,
+                "--host=0.0.0.0",
+            ],
+            "names",
+            "audiences: there are none",
+        ),
+        (
             &[cert, key, records, &format!("--host={NO_SUCH_HOST}")],
             "addresses",
             "host",
@@ -240,6 +252,28 @@ fn what_is_not_good_is_named_beside_what_is() {
         assert!(line.contains(says), "{arguments:?}: {line}");
         // One thing is wrong, and the others are looked at all the same.
         assert!(said.lines().count() >= 7, "{said}");
+    }
+}
+
+/// It would answer to nobody: no proof is for `0.0.0.0`, nor for a wildcard.
+#[test]
+fn without_a_name_that_can_be_dialled_it_does_not_begin() {
+    let files = Files::new();
+    for host in ["0.0.0.0", "::"] {
+        let host = format!("--host={host}");
+        let [cert, key] = [
+            "--tls-cert-path=nameless.crt",
+            "--tls-key-path=nameless.key",
+        ];
+        let mut command = command(&[cert, key, GOOD[2], &host]);
+        command.current_dir(files.path());
+        let output = failing(command);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains("audiences") && said.contains("by which applications dial"),
+            "{said}"
+        );
     }
 }
 

@@ -260,12 +260,30 @@ fn every_mistake_ends_the_process_and_names_the_key() {
         command.envs(variables.iter().copied());
         let output = failing(command);
         let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        let code = if may_pass(arguments) { 1 } else { 2 };
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         for name in names {
             assert!(said.contains(name), "{arguments:?} {name}: {said}");
         }
         assert!(!said.contains(PASSWORD), "{said}");
     }
+}
+
+/// The settings may be right: what they name is not there, or not good, and may be so later.
+fn may_pass(arguments: &[&str]) -> bool {
+    let named = [
+        "=absent",
+        "=bad.yaml",
+        "=nobody.yaml",
+        "=open.yaml",
+        "=other.key",
+        "-ca-path=good.yaml",
+        "--session-key-path=key",
+        NO_SUCH_HOST,
+    ];
+    arguments.iter().any(|argument| {
+        !argument.starts_with("--config=") && named.iter().any(|name| argument.ends_with(name))
+    })
 }
 
 #[test]
@@ -278,7 +296,7 @@ fn a_port_that_is_taken_is_named() {
     let mut command = command(&["--disable-tls", good, &port]);
     command.current_dir(folder.path());
     let output = failing(command);
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(1), "it may be free in a moment");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("grpc_port"), "{said}");
 }

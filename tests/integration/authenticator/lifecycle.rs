@@ -47,6 +47,11 @@ async fn it_is_not_ready_before_it_takes_no_more_logins() {
     let dev = Dev::start_with(&record("app", ""), &["--drain-delay=60m"]).await;
     assert_eq!(dev.get("/v1/ready").await.0, 200);
     dev.process.terminate();
+    // Also where nobody asks for more than metrics.
+    until("the gauge", async || {
+        (dev.metric("approzium_ready ").await == 0.0).then_some(())
+    })
+    .await;
     until("503", async || {
         (dev.get("/v1/ready").await.0 == 503).then_some(())
     })

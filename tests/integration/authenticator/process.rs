@@ -67,17 +67,28 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(command: Command) -> Self {
+        let mut process = Self::start_unread(command);
+        process.read();
+        process
+    }
+
+    /// One whose log nobody reads as yet.
+    pub(crate) fn start_unread(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         Process {
-            log: collect(child.stderr.take().unwrap()),
+            log: Arc::default(),
             out: collect(child.stdout.take().unwrap()),
             child,
         }
+    }
+
+    pub(crate) fn read(&mut self) {
+        self.log = collect(self.child.stderr.take().unwrap());
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -172,6 +183,20 @@ impl Dev {
         more: &[&str],
         variables: &[(&str, &str)],
     ) -> Self {
+        Self::begin(records, more, variables, true).await
+    }
+
+    /// One whose log nobody reads as yet.
+    pub(crate) async fn start_unread(records: &str, more: &[&str]) -> Self {
+        Self::begin(records, more, &[], false).await
+    }
+
+    async fn begin(
+        records: &str,
+        more: &[&str],
+        variables: &[(&str, &str)],
+        is_read: bool,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap().to_owned();
         std::fs::write(folder.path().join("secrets.yaml"), records).unwrap();
@@ -188,7 +213,10 @@ impl Dev {
         arguments.extend(more);
         let mut command = command(&arguments);
         command.envs(variables.iter().copied());
-        let process = Process::start(command);
+        let mut process = Process::start_unread(command);
+        if is_read {
+            process.read();
+        }
         let environment = environment(folder.path()).await;
         Dev {
             process,

@@ -146,6 +146,32 @@ async fn an_audit_line_that_cannot_be_written_is_loud_and_not_lost() {
     assert!(dev.metric("approzium_audit_write_failures_total").await >= 1.0);
 }
 
+/// A pipe whose reader hangs: `docker logs`, a journal that is stuck, a shipper that was stopped.
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_nobody_up_and_what_is_lost_of_it_is_said() {
+    let mut dev = Dev::start_unread(&record("app", ""), &["--log-level=trace"]).await;
+    let lost = "approzium_log_lines_lost_total";
+    until("more lines than may wait", async || {
+        (dev.metric(lost).await > 0.0).then_some(())
+    })
+    .await;
+    let client = Client::connect(&dev).await;
+    client.token(&dev, "checkout").await;
+    assert_eq!(dev.get("/livez").await.0, 200);
+    // Its line is written when somebody reads again, and is not written now.
+    assert!(dev.metric("approzium_audit_write_failures_total").await >= 1.0);
+
+    dev.process.read();
+    dev.process
+        .line("the audit line", |line| line["reason"] == "session_granted")
+        .await;
+    let said = dev.process.line("what was lost", |line| {
+        let message = line["message"].as_str().unwrap_or_default();
+        message.starts_with("lines of the log were lost")
+    });
+    assert!(said.await["lines"].as_u64().unwrap() > 0);
+}
+
 #[tokio::test]
 async fn audit_lines_go_to_standard_output() {
     let dev = Dev::start_with(&record("app", ""), &["--audit-log-path=-"]).await;

@@ -75,6 +75,11 @@ async fn its_judges_find_mistakes() {
         json!({"records": {"manager": "file"}}),
         json!({"config": {"logging": "info"}}),
         json!({"image": {"repository": "a", "digest": "sha256:0"}}),
+        json!({"service": {"externalTrafficPolicy": "Global"}}),
+        // A ConfigMap is no place for a secret.
+        json!({"config": {"secrets": {"vault_token": "hvs.x"}}}),
+        json!({"env": [{"name": "VAULT_TOKEN", "value": "hvs.x"}]}),
+        json!({"config": {"secrets": {"vault_addr": {"url": "https://vault"}}}}),
     ] {
         let judged = judges.helm(&chart, &values, VERSIONS[0]).await;
         assert!(judged.is_err(), "{values}");
@@ -99,6 +104,12 @@ async fn approzium_serves_by_the_configuration_that_it_mounts() {
     etc.serves(Some(&config), &[]);
     // A folder of records, as a Secret is mounted.
     let config = mounted(&rendered(&judges, &json!({})).await);
+    let output = etc.check(Some(&config), &[]);
+    assert_eq!(output.status.code(), Some(1), "no database's file is in it");
+    let role = "arn:aws:iam::123456789012:role/shop";
+    let shop = json!({"shop": {"password": "x", "iam_arns": [role]}});
+    let file = etc.path().join("records/db.internal_5432");
+    std::fs::write(file, shop.to_string()).unwrap();
     let output = etc.check(Some(&config), &[]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     std::fs::rename(etc.path().join("records"), etc.path().join("gone")).unwrap();
@@ -139,6 +150,7 @@ async fn a_manager_elsewhere_needs_no_secret_here() {
             "vault_role": "approzium",
         }},
         "serviceAccount": {"mountToken": true},
+        "env": [{"name": "VAULT_TOKEN", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}],
     });
     let files = rendered(&judges, &values).await;
     let pod = object(&files, "Deployment")["spec"]["template"]["spec"].clone();
@@ -178,7 +190,7 @@ async fn a_pod_can_do_little_and_is_asked_where_it_answers() {
         }
     }
     let serving = Dev::start(&record("app", "")).await;
-    for probe in ["startupProbe", "readinessProbe"] {
+    for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
         let asked = &container[probe]["httpGet"];
         assert_eq!(
             (&asked["port"], &asked["scheme"]),
@@ -191,7 +203,7 @@ async fn a_pod_can_do_little_and_is_asked_where_it_answers() {
     let values = json!({"clientCa": {"secretName": "applications-ca"}});
     let mutual = rendered(&judges, &values).await;
     let mutual = object(&mutual, "Deployment")["spec"]["template"]["spec"].clone();
-    for probe in ["startupProbe", "readinessProbe"] {
+    for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
         assert_eq!(mutual["containers"][0][probe], container[probe]);
     }
 }
@@ -241,6 +253,26 @@ async fn what_runs_on_the_node_is_reached_where_the_values_say_so() {
     assert_eq!(egress[0]["to"][0]["ipBlock"]["cidr"], "169.254.20.10/32");
     assert_eq!(egress[2], agent[0]);
     assert_eq!(egress[2]["to"][0]["ipBlock"]["cidr"], "169.254.170.23/32");
+}
+
+/// Limits for one address and the audit log go by the addresses that replicas see.
+#[tokio::test]
+async fn a_load_balancer_hides_no_address_unless_it_is_told_to() {
+    let judges = peer!(Judges::install());
+    for (service, policy) in [
+        (json!({}), Value::Null),
+        (json!({"type": "LoadBalancer"}), json!("Local")),
+        (
+            json!({"type": "LoadBalancer", "externalTrafficPolicy": "Cluster"}),
+            json!("Cluster"),
+        ),
+    ] {
+        let files = rendered(&judges, &json!({ "service": service })).await;
+        let service = object(&files, "Service");
+        let judged = judges.kubernetes(&service.to_string(), VERSIONS[0]).await;
+        judged.unwrap();
+        assert_eq!(service["spec"]["externalTrafficPolicy"], policy);
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ async fn systemd_finds_it_good() {
     peer!(systemd_verify(&installed(folder.path(), |unit| unit)));
     for (right, wrong) in [
         ("ExecStart=/", "ExecStart=/no"),
+        ("LogsDirectory=", "LogsDirectory=/"),
         ("Type=exec", "Type=execute"),
         ("NoNewPrivileges=yes", "NoNewPrivilegs=yes"),
         ("ProtectSystem=strict", "ProtectSystem=strictly"),
@@ -50,6 +51,25 @@ async fn a_service_can_do_little() {
         lines.collect::<Vec<_>>().join("\n")
     });
     assert!(systemd_security(&open).await.is_err());
+}
+
+/// `serve` says by its exit code which failures another start does not mend, and those alone are final.
+#[test]
+fn it_is_started_again_until_it_serves() {
+    let unit = read(UNIT);
+    let says = |line| unit.lines().any(|one| one == line);
+    assert!(says("Restart=on-failure"));
+    assert!(says("RestartPreventExitStatus=2"));
+    assert!(says("StartLimitIntervalSec=0"));
+}
+
+#[test]
+fn its_audit_log_has_a_folder_and_is_opened_anew() {
+    let unit = read(UNIT);
+    let says = |line| unit.lines().any(|one| one == line);
+    assert!(says("ProtectSystem=strict") && says("LogsDirectory=approzium"));
+    // What SIGHUP does: `a_hangup_ends_nothing`.
+    assert!(says("ExecReload=/bin/kill -HUP $MAINPID"));
 }
 
 /// Where they are: a copy, as systemd makes of a credential, would never be another one.

@@ -57,12 +57,13 @@ impl Address {
             password(path).map_err(|problem| {
                 let path = path.display();
                 Error::configuration(format!("v1_replay_store_password_path: {path}: {problem}"))
+                    .unready()
             })
         });
         let ca = self.ca_path.as_ref().map(|path| {
             std::fs::read(path).map_err(|error| {
                 let path = path.display();
-                Error::configuration(format!("v1_replay_store_ca_path: {path}: {error}"))
+                Error::configuration(format!("v1_replay_store_ca_path: {path}: {error}")).unready()
             })
         });
         Ok(Files {

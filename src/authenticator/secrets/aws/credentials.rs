@@ -29,8 +29,14 @@ use crate::{
 /// Credentials that do not say when they end are asked for this often.
 const UNDATED: Duration = Duration::from_secs(60);
 
-/// Before they end.
+/// Before they end others are provided, while these still serve.
 const MARGIN: Duration = Duration::from_secs(60);
+
+/// Before they end they are good for no request any more, which takes a while.
+const LAST: Duration = Duration::from_secs(5);
+
+/// Where no others could be had, or those that were had end as soon.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// A chain of providers has several places to ask, each with a time limit of its own.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,7 +44,38 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Credentials that are kept while they are good: a role is not assumed for each record.
 pub(super) struct Kept {
     provider: SharedCredentialsProvider,
-    kept: Arc<Mutex<Option<(Credentials, Instant)>>>,
+    /// Held while there are none that are good, until there are.
+    kept: Arc<Mutex<Option<Held>>>,
+    /// Held while others are provided in the place of those that still serve.
+    renewing: Arc<Mutex<()>>,
+}
+
+struct Held {
+    credentials: Credentials,
+    /// Until then nobody asks for others.
+    fresh_until: Instant,
+    good_until: Instant,
+}
+
+impl Held {
+    fn of(credentials: Credentials) -> Self {
+        let now = Instant::now();
+        let left = credentials
+            .expiry()
+            .map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
+        let (fresh, good) = match left {
+            Some(left) => {
+                let fresh = left.saturating_sub(MARGIN).max(AGAIN);
+                (fresh, left.saturating_sub(LAST))
+            }
+            None => (UNDATED, UNDATED),
+        };
+        Held {
+            credentials,
+            fresh_until: now + fresh,
+            good_until: now + good,
+        }
+    }
 }
 
 impl Kept {
@@ -46,6 +83,7 @@ impl Kept {
         Kept {
             provider,
             kept: Arc::default(),
+            renewing: Arc::default(),
         }
     }
 
@@ -53,22 +91,22 @@ impl Kept {
     /// record may would else begin anew for each, and never end.
     pub(super) async fn credentials(&self) -> Result<Credentials, Unavailable> {
         let mut kept = self.kept.clone().lock_owned().await;
-        if let Some((credentials, until)) = &*kept
-            && Instant::now() < *until
+        let now = Instant::now();
+        if let Some(held) = &mut *kept
+            && now < held.good_until
         {
-            return Ok(credentials.clone());
+            if now >= held.fresh_until {
+                held.fresh_until = now + AGAIN;
+                self.renew();
+            }
+            return Ok(held.credentials.clone());
         }
         let provider = self.provider.clone();
         let provided = tokio::spawn(async move {
-            let provided = timeout(PATIENCE, provider.provide_credentials()).await;
-            let credentials = provided
-                .unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(PATIENCE)))
+            let credentials = provide(&provider)
+                .await
                 .map_err(|error| unavailable(&error, kept.is_some()))?;
-            let left = credentials
-                .expiry()
-                .map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
-            let good = left.map_or(UNDATED, |left| left.saturating_sub(MARGIN));
-            *kept = Some((credentials.clone(), Instant::now() + good));
+            *kept = Some(Held::of(credentials.clone()));
             Ok(credentials)
         });
         provided
@@ -76,12 +114,41 @@ impl Kept {
             .unwrap_or_else(|error| Err(Unavailable::new(Trouble::Unreachable, error)))
     }
 
+    /// Nobody waits for it: a service of credentials that is slow, or away for a moment, is noticed by
+    /// nobody while those of before are good.
+    fn renew(&self) {
+        let Ok(renewing) = self.renewing.clone().try_lock_owned() else {
+            return;
+        };
+        let (provider, kept) = (self.provider.clone(), self.kept.clone());
+        tokio::spawn(async move {
+            let _renewing = renewing;
+            match provide(&provider).await {
+                Ok(credentials) => *kept.lock().await = Some(Held::of(credentials)),
+                Err(error) => {
+                    let unavailable = unavailable(&error, true);
+                    let detail = printable(&unavailable.to_string());
+                    ::tracing::warn!(
+                        trouble = ?unavailable.trouble,
+                        ?detail,
+                        "the AWS credentials end soon, and there are no others",
+                    );
+                }
+            }
+        });
+    }
+
     /// They were not accepted: others may be there already.
     pub(super) async fn withdraw(&self) {
-        if let Some((_, until)) = &mut *self.kept.lock().await {
-            *until = Instant::now();
+        if let Some(held) = &mut *self.kept.lock().await {
+            held.good_until = Instant::now();
         }
     }
+}
+
+async fn provide(provider: &SharedCredentialsProvider) -> Result<Credentials, CredentialsError> {
+    let provided = timeout(PATIENCE, provider.provide_credentials()).await;
+    provided.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(PATIENCE)))
 }
 
 /// In words: the Debug of such an error shows the answers of credential services.
@@ -133,11 +200,77 @@ fn by_code(code: &str) -> Trouble {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::{
+        io,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
 
+    use aws_credential_types::credential_fn::provide_credentials_fn;
     use aws_sdk_sts::error::ErrorMetadata;
+    use tokio::sync::Notify;
 
     use super::*;
+
+    /// Ends in as many seconds.
+    fn ending_in(key: &str, seconds: u64) -> Credentials {
+        let end = SystemTime::now() + Duration::from_secs(seconds);
+        Credentials::new(key, "x", None, Some(end), "test")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_their_last_minute_credentials_serve_while_others_are_provided() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (counted, release) = (asked.clone(), Arc::new(Notify::new()));
+        let released = release.clone();
+        let provider = provide_credentials_fn(move || {
+            let (number, released) = (counted.fetch_add(1, Ordering::SeqCst), released.clone());
+            async move {
+                match number {
+                    0 => return Ok(ending_in("first", 30)),
+                    1 => return Err(CredentialsError::provider_error("503")),
+                    _ => released.notified().await,
+                }
+                Ok(ending_in("second", 3600))
+            }
+        });
+        let kept = Kept::of(SharedCredentialsProvider::new(provider));
+        let key = async || {
+            let credentials = kept.credentials().await.unwrap();
+            credentials.access_key_id().to_owned()
+        };
+        // Nobody waits, whether there are others, none, or who has them is slow.
+        for _ in 0..4 {
+            assert_eq!(key().await, "first");
+            assert_eq!(key().await, "first");
+            tokio::time::advance(AGAIN).await;
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+        release.notify_one();
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        assert_eq!(key().await, "second");
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_over_or_was_not_accepted_is_given_to_nobody() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = asked.clone();
+        let provider = provide_credentials_fn(move || {
+            let number = counted.fetch_add(1, Ordering::SeqCst);
+            async move { Ok(ending_in(&number.to_string(), 30)) }
+        });
+        let kept = Kept::of(SharedCredentialsProvider::new(provider));
+        let key = async || {
+            let credentials = kept.credentials().await.unwrap();
+            credentials.access_key_id().to_owned()
+        };
+        assert_eq!(key().await, "0");
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(key().await, "1");
+        kept.withdraw().await;
+        assert_eq!(key().await, "2");
+    }
 
     #[test]
     fn what_may_be_gone_a_moment_later_is_told_apart() {

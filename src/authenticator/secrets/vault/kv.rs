@@ -60,6 +60,11 @@ impl Kv {
         if !template.contains("{host}") || !template.contains("{port}") {
             return Err(("vault_path", "it must hold {host} and {port}"));
         }
+        if !tells_apart(template) {
+            let problem = "between {host} and {port} something must stand that is no digit: one path \
+                           would else be of several databases";
+            return Err(("vault_path", problem));
+        }
         Ok(Kv {
             mount: mount.to_owned(),
             template: template.to_owned(),
@@ -93,6 +98,23 @@ impl Kv {
             KvVersion::Two => format!("{}/data/{path}", self.mount),
         }
     }
+}
+
+/// Whether a path is of one place alone: where a host ends and a port begins is seen. `db1` at 5432
+/// and `db15` at 432 are not the same database.
+fn tells_apart(template: &str) -> bool {
+    // Braces stand for nothing else in a path.
+    let places = template.replace("{host}", "{").replace("{port}", "}");
+    let mut open = false;
+    for one in places.chars() {
+        match one {
+            '{' | '}' if open => return false,
+            '{' | '}' => open = true,
+            _ if !one.is_ascii_digit() => open = false,
+            _ => {}
+        }
+    }
+    true
 }
 
 /// Segments with slashes between them, of characters that mean nothing else in a URL.
@@ -179,6 +201,12 @@ mod tests {
             ("a%2fb", "{host}:{port}", Some("vault_mount")),
             ("approzium", "{host}", Some("vault_path")),
             ("approzium", "{port}", Some("vault_path")),
+            ("approzium", "{host}{port}", Some("vault_path")),
+            ("approzium", "{port}{host}", Some("vault_path")),
+            ("approzium", "{host}12{port}", Some("vault_path")),
+            ("approzium", "{host}/{host}{port}", Some("vault_path")),
+            ("approzium", "{host}-1{port}", None),
+            ("approzium", "db1{port}.{host}2", None),
             ("approzium", "/{host}:{port}", Some("vault_path")),
             ("approzium", "../{host}:{port}", Some("vault_path")),
             ("approzium", "{host}:{port}#", Some("vault_path")),

@@ -1,7 +1,7 @@
 //! How the Authenticator proves itself to Vault.
 
 use std::{
-    fmt, fs,
+    fmt, fs, io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -10,7 +10,7 @@ use ::http::HeaderValue;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use zeroize::Zeroizing;
 
 use super::{
@@ -140,15 +140,6 @@ impl VaultLogin {
             Way::Token(token) => header(token.expose_secret())
                 .map(drop)
                 .map_err(|_| ("vault_token", "it is no token")),
-            Way::File(path) if fs::metadata(path).is_err() => {
-                Err(("vault_token_path", "there is no such file"))
-            }
-            Way::AppRole { secret_id, .. } if fs::metadata(secret_id).is_err() => {
-                Err(("vault_secret_id_path", "there is no such file"))
-            }
-            Way::Kubernetes { jwt, .. } if fs::metadata(jwt).is_err() => {
-                Err(("vault_jwt_path", "there is no such file"))
-            }
             Way::Aws(login) if !login.names_a_server() => {
                 Err(("vault_aws_server_id", "it is no value of a header"))
             }
@@ -167,6 +158,17 @@ impl VaultLogin {
         }
     }
 
+    /// The setting of the file that it needs, if that is not there.
+    pub(super) fn lacks_its_file(&self) -> Option<&'static str> {
+        let (key, path) = match &self.0 {
+            Way::File(path) => ("vault_token_path", path),
+            Way::AppRole { secret_id, .. } => ("vault_secret_id_path", secret_id),
+            Way::Kubernetes { jwt, .. } => ("vault_jwt_path", jwt),
+            Way::Token(_) | Way::Aws(_) => return None,
+        };
+        fs::metadata(path).is_err().then_some(key)
+    }
+
     /// Whether another token can be had by asking.
     pub(super) fn can_log_in(&self) -> bool {
         matches!(
@@ -177,10 +179,11 @@ impl VaultLogin {
 
     /// Whether the file that a token is from has not changed since. One that cannot be looked at is
     /// about to be replaced, or lost: its token is good as long as Vault says so.
-    pub(super) fn is_current(&self, token: &Token) -> bool {
+    pub(super) async fn is_current(&self, token: &Token) -> bool {
         match (&self.0, &token.stamp) {
             (Way::File(path), Some(stamp)) => {
-                fs::metadata(path).map_or(true, |metadata| stamp.still_tells(&metadata))
+                let metadata = metadata(path).await;
+                metadata.map_or(true, |metadata| stamp.still_tells(&metadata))
             }
             _ => true,
         }
@@ -195,7 +198,7 @@ impl VaultLogin {
         match &self.0 {
             Way::Token(token) => known(api, header(token.expose_secret())?, None).await,
             Way::File(path) => {
-                let stamp = fs::metadata(path).map(|metadata| Stamp::of(&metadata));
+                let stamp = metadata(path).await.map(|metadata| Stamp::of(&metadata));
                 let header = header(trimmed(&read_private(path).await?))?;
                 match current.filter(|current| current.header == header) {
                     Some(current) => Ok(Token {
@@ -297,6 +300,21 @@ pub(super) fn granted(answer: &[u8]) -> Result<Token, Unavailable> {
             .then(|| Life::new(Duration::from_secs(auth.lease_duration), auth.renewable)),
         stamp: None,
     })
+}
+
+/// Looks that are under way: one that hangs, as at a file system of a network, keeps its thread, and
+/// those that come after it must not take all the others.
+static LOOKS: Semaphore = Semaphore::const_new(8);
+
+/// Whoever waits for it does so for as long as he waits for Vault.
+async fn metadata(path: &Path) -> io::Result<fs::Metadata> {
+    let look = LOOKS.acquire().await.map_err(io::Error::other)?;
+    let path = path.to_owned();
+    let looked = tokio::task::spawn_blocking(move || {
+        let _look = look;
+        fs::metadata(path)
+    });
+    looked.await.map_err(io::Error::other)?
 }
 
 async fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, Unavailable> {

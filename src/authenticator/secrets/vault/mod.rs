@@ -246,7 +246,7 @@ impl VaultSecretsBuilder {
         let wrong = |key: &str, problem: &str| Error::configuration(format!("{key}: {problem}"));
         let address = endpoint(&self.address).map_err(|problem| wrong("vault_addr", problem))?;
         let https = Https::new(self.ca_path.as_deref())
-            .map_err(|problem| wrong("vault_ca_path", &problem))?;
+            .map_err(|problem| wrong("vault_ca_path", &problem).unready())?;
         let namespace = self.namespace.map(|namespace| {
             HeaderValue::from_str(&namespace)
                 .map_err(|_| wrong("vault_namespace", "it has characters that no namespace has"))
@@ -259,6 +259,9 @@ impl VaultSecretsBuilder {
         login
             .check()
             .map_err(|(key, problem)| wrong(key, problem))?;
+        if let Some(key) = login.lacks_its_file() {
+            return Err(wrong(key, "there is no such file").unready());
+        }
         let kv = Kv::new(&self.mount, &self.path, self.version)
             .map_err(|(key, problem)| wrong(key, problem))?;
         let api = Arc::new(Api::new(https, address, namespace.transpose()?));

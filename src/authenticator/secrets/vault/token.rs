@@ -88,11 +88,11 @@ impl Tokens {
     pub(super) async fn token(self: &Arc<Self>) -> Result<Arc<Token>, Unavailable> {
         self.keeper
             .get_or_init(|| tokio::spawn(keeper(Arc::downgrade(self))).abort_handle());
-        if let Some(token) = self.usable() {
+        if let Some(token) = self.usable().await {
             return Ok(token);
         }
         let _obtaining = self.obtaining.lock().await;
-        match self.usable() {
+        match self.usable().await {
             Some(token) => Ok(token),
             None => self.obtain().await,
         }
@@ -119,10 +119,10 @@ impl Tokens {
         Ok((token.header != denied.header).then_some(token))
     }
 
-    fn usable(&self) -> Option<Arc<Token>> {
+    async fn usable(&self) -> Option<Arc<Token>> {
         let token = self.current.load_full()?;
         let ended = self.login.can_log_in() && token.life.is_some_and(|life| life.is_over());
-        (!ended && self.login.is_current(&token)).then_some(token)
+        (!ended && self.login.is_current(&token).await).then_some(token)
     }
 
     async fn obtain(&self) -> Result<Arc<Token>, Unavailable> {
