@@ -1,17 +1,19 @@
 //! Jaeger's pages in a real browser: what was searched for is listed, a trace shows both sides of a
 //! connect, and the links on a span's tags lead where they say.
 
+use approzium::opentelemetry::otlp;
 use approzium_peers::{
-    Authenticator, Chromium, Error, Jaeger,
+    Authenticator, Chromium, Error, Jaeger, eventually,
     jaeger::{
         Trace,
         pages::{Listed, Pages, Row, Tag},
     },
     peer,
 };
+use opentelemetry::{KeyValue, trace::Tracer};
 
 use super::{
-    House,
+    House, PATIENCE,
     application::{CHECKOUT, ORDERS, Pod, REPORT, REPORTING, SERVICE, TASKS_ON_ONE_CLIENT},
     spans::search,
 };
@@ -109,6 +111,51 @@ async fn a_browser_shows_who_ran_what_and_its_links_lead_there() {
         let (said, link) = tag(tags, key).link.as_ref().expect("a link");
         assert_eq!(said, &promise);
         assert_lists(&pages.search(link).await.unwrap(), leads_to);
+    }
+    elsewhere(&jaeger, &mut pages).await;
+}
+
+/// Spans as of tasks of ECS and instances of EC2, neither of which runs here.
+async fn elsewhere(jaeger: &Jaeger, pages: &mut Pages<'_>) {
+    const SERVICE: &str = "elsewhere";
+    const PLACES: [(&str, &str); 2] = [
+        ("approzium.ecs.task.id", "Everything of the task"),
+        ("approzium.ec2.instance_id", "Everything of the instance"),
+    ];
+    let pipeline = otlp::pipeline()
+        .service_name(SERVICE)
+        .endpoint(jaeger.otlp_grpc());
+    let pipeline = pipeline.build().await.unwrap();
+    let tracer = pipeline.tracer("test");
+    for (key, _) in PLACES {
+        for place in ["a1", "b2"] {
+            let span = tracer.span_builder("SELECT orders");
+            let span = span.with_attributes([KeyValue::new(key, place)]);
+            span.start(&tracer);
+        }
+    }
+    pipeline.shutdown(PATIENCE).await.unwrap();
+    let query = jaeger.query();
+    for (key, promise) in PLACES {
+        let of_one = [(key, "a1")];
+        let traces = eventually("the trace", PATIENCE, async || {
+            let traces = query.traces(SERVICE, &of_one).await.unwrap();
+            (!traces.is_empty()).then_some(traces)
+        })
+        .await;
+        let expected: Vec<&Trace> = traces.iter().collect();
+        assert_eq!(expected.len(), 1);
+        let listed = pages.search(&query.search_link(SERVICE, &of_one)).await;
+        let listed = listed.unwrap();
+        assert_lists(&listed, &expected);
+        let rows = pages.trace(&listed[0].link).await.unwrap();
+        let tags = pages
+            .tags(&only(&rows, "SELECT orders").span)
+            .await
+            .unwrap();
+        let (said, link) = tag(&tags, key).link.as_ref().expect("a link");
+        assert_eq!(*said, format!("{promise} a1"));
+        assert_lists(&pages.search(link).await.unwrap(), &expected);
     }
 }
 
