@@ -75,11 +75,13 @@ impl LocalSecrets {
 
     fn load(path: PathBuf, permissions: Permissions) -> Result<Self> {
         let records = Records { path, permissions };
-        records
+        let read = records
             .read()
             .map_err(|problem| Error::configuration(format!("local_secrets_path: {problem}")))?;
+        // A second reading, on another thread, would keep its memory beside that of the first.
+        let threads = Arc::new(Semaphore::new(1));
         Ok(LocalSecrets {
-            file: Followed::new(records, Arc::new(Semaphore::new(1))),
+            file: Followed::read_before(records, threads, read),
         })
     }
 }

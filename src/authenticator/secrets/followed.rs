@@ -74,6 +74,21 @@ impl<F: Readable> Followed<F> {
         }
     }
 
+    /// As [`new`](Self::new), where it has just been read.
+    pub(super) fn read_before(
+        file: F,
+        threads: Arc<Semaphore>,
+        (stamp, content): (Stamp, F::Content),
+    ) -> Self {
+        let mut followed = Followed::new(file, threads);
+        followed.turn.get_mut().held = Some(Arc::new(Reading {
+            begun: Instant::now(),
+            stamp,
+            content,
+        }));
+        followed
+    }
+
     pub(super) fn file(&self) -> &F {
         &self.file
     }
