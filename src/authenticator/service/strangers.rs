@@ -16,6 +16,7 @@ use std::{
 use ::http::{HeaderMap, Request, Response};
 use bytes::Bytes;
 use futures_util::poll;
+use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -146,7 +147,7 @@ where
         let shared = self.shared.clone();
         Box::pin(async move {
             let request = match request.uri().path() {
-                CREATE_SESSION => request.map(|message| Message::new(Short::new(message))),
+                CREATE_SESSION => request.map(short),
                 _ => request,
             };
             match shared.strangers.admit(&peer, request.headers()).await {
@@ -216,45 +217,13 @@ impl Body for Held {
 }
 
 /// A request of which no more is read than one proof.
-struct Short {
-    message: Message,
-    left: usize,
-}
-
-impl Short {
+fn short(message: Message) -> Message {
     /// What stands before a message of gRPC: whether it is compressed, and its length.
     const PREFIX: usize = 5;
 
-    fn new(message: Message) -> Self {
-        Short {
-            message,
-            left: MAX_PROOF + Self::PREFIX,
-        }
-    }
-}
-
-impl Body for Short {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.message).poll_frame(context));
-        let length = frame
-            .as_ref()
-            .and_then(|frame| frame.as_ref().ok()?.data_ref());
-        match self.left.checked_sub(length.map_or(0, Bytes::len)) {
-            Some(left) => {
-                self.left = left;
-                Poll::Ready(frame)
-            }
-            None => Poll::Ready(Some(Err(Status::out_of_range("the proof is too long")))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.message.is_end_stream()
-    }
+    let limited = Limited::new(message, MAX_PROOF + PREFIX);
+    Message::new(limited.map_err(|error| match error.downcast::<Status>() {
+        Ok(status) => *status,
+        Err(_) => Status::out_of_range("the proof is too long"),
+    }))
 }

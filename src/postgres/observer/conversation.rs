@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, mem, sync::Arc, time::Instant};
 
+use ::opentelemetry::Context;
+
 use super::{
     asked::{Asked, Query},
     later::Polled,
@@ -115,14 +117,32 @@ impl Conversation {
 
     /// A poll of the connection has ended: who sent what it wrote is known now, or never.
     pub(super) fn polled(&mut self, poll: Polled, scene: &Scene<'_>) {
+        let new = mem::take(&mut self.unsettled).min(self.asked.len());
+        let written = self.asked.len() - new;
+        let sender = self.sender(poll, written);
+        for asked in self.asked.range_mut(written..) {
+            asked.caller.clone_from(&sender);
+            asked.begin(scene);
+        }
+    }
+
+    /// A poll in which nothing was written that was looked at; `holds`: there is a request that was not,
+    /// and is not answered.
+    pub(super) fn polled_in_vain(&mut self, poll: Polled, holds: bool) {
+        self.sender(poll, self.asked.len());
+        if holds {
+            self.parents.polled_while_held();
+        }
+    }
+
+    /// Who sent what was asked in a poll, which is all from `written` on, if that is certain.
+    fn sender(&mut self, poll: Polled, written: usize) -> Option<Context> {
         let Polled {
             caller,
             ended,
             busy,
             notes,
         } = poll;
-        let new = mem::take(&mut self.unsettled).min(self.asked.len());
-        let written = self.asked.len() - new;
         let mut asked = self.asked.range(written..);
         let wrapper = match busy {
             false => Wrapper::Idle,
@@ -131,33 +151,7 @@ impl Conversation {
             }
             true => Wrapper::Busy,
         };
-        let parent = self.parents.polled(caller, ended, wrapper, notes);
-        if new == 0 {
-            return;
-        }
-        for asked in self.asked.range_mut(written..) {
-            asked.caller.clone_from(&parent);
-            asked.begin(scene);
-        }
-    }
-
-    /// A poll in which nothing was written that was looked at; `holds`: there is a request that was not,
-    /// and is not answered.
-    pub(super) fn polled_in_vain(&mut self, poll: Polled, holds: bool) {
-        let Polled {
-            caller,
-            ended,
-            busy,
-            notes,
-        } = poll;
-        let wrapper = match busy {
-            false => Wrapper::Idle,
-            true => Wrapper::Busy,
-        };
-        self.parents.polled(caller, ended, wrapper, notes);
-        if holds {
-            self.parents.polled_while_held();
-        }
+        self.parents.polled(caller, ended, wrapper, notes)
     }
 
     /// Something is asked that is not looked at.

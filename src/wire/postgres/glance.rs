@@ -1,6 +1,6 @@
 //! What lies whole in the bytes at hand, told at a glance: most requests and most answers do.
 
-use super::session::Response;
+use super::{session::Response, skim::message};
 
 /// Whether the bytes are one request, from its beginning to its end, that changes nothing of what
 /// later ones mean: a `Query`, or `Bind`, `Execute` and `Sync` by the unnamed portal.
@@ -37,15 +37,6 @@ pub(crate) fn answer(mut bytes: &[u8]) -> Option<Answer> {
         bytes = rest;
     }
     bytes.is_empty().then_some(Answer::Part)
-}
-
-/// The type and the body of a message, and the bytes behind it.
-#[inline]
-fn message(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let ([tag, length @ ..], rest) = bytes.split_first_chunk::<5>()?;
-    let length = u32::from_be_bytes(*length).checked_sub(4)?;
-    let (body, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-    Some((*tag, body, behind))
 }
 
 #[cfg(test)]

@@ -161,14 +161,22 @@ fn whole<'a>(
 #[inline]
 fn alike(tag: u8, mut bytes: &[u8]) -> (usize, &[u8]) {
     let mut count = 0;
-    while let Some(([next, length @ ..], rest)) = bytes.split_first_chunk::<HEADER_LENGTH>()
-        && *next == tag
-        && let Some(behind) = body_length(*length).and_then(|length| rest.get(length..))
+    while let Some((next, _, behind)) = message(bytes)
+        && next == tag
     {
         bytes = behind;
         count += 1;
     }
     (count, bytes)
+}
+
+/// The type and the body of a message that lies whole at the beginning of the bytes, and those behind
+/// it.
+#[inline]
+pub(super) fn message(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let ([tag, length @ ..], rest) = bytes.split_first_chunk::<HEADER_LENGTH>()?;
+    let (body, behind) = rest.split_at_checked(body_length(*length)?)?;
+    Some((*tag, body, behind))
 }
 
 /// The length of a message's body, by the length that it claims.
