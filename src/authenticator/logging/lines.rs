@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -45,6 +45,8 @@ struct Waiting {
     /// Of these, and of the one that is being written.
     bytes: usize,
     handed_over: u64,
+    /// Who is to know when so many of those are done with, in their order.
+    to_tell: VecDeque<(u64, oneshot::Sender<()>)>,
     /// Lost since that was last said.
     unsaid: u64,
 }
@@ -98,8 +100,7 @@ impl Lines {
         let room = async { while is_full() && done.changed().await.is_ok() {} };
         let had_room = tokio::time::timeout_at(deadline, room).await.is_ok();
         hand_over();
-        let mine = self.0.waiting().handed_over;
-        let written = tokio::time::timeout_at(deadline, done.wait_for(|done| *done >= mine)).await;
+        let written = tokio::time::timeout_at(deadline, self.0.until_done()).await;
         if had_room && written.is_ok() {
             return Ok(());
         }
@@ -120,6 +121,20 @@ impl Lines {
 impl Shared {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was handed over until now is done with. Who waits for that is told by himself: a line that
+    /// is written wakes nobody else.
+    fn until_done(&self) -> oneshot::Receiver<()> {
+        let (told, done) = oneshot::channel();
+        let mut waiting = self.waiting();
+        let mine = waiting.handed_over;
+        if *self.done.borrow() < mine {
+            waiting.to_tell.push_back((mine, told));
+        } else {
+            let _ = told.send(());
+        }
+        done
     }
 
     fn write_all(&self, mut out: impl Write) {
@@ -146,8 +161,14 @@ impl Shared {
             if write(&mut out, &line).is_err() {
                 self.lost.fetch_add(1, Ordering::Relaxed);
             }
-            self.waiting().bytes -= line.len();
+            let mut waiting = self.waiting();
+            waiting.bytes -= line.len();
             self.done.send_modify(|done| *done += 1);
+            let done = *self.done.borrow();
+            while let Some((_, told)) = waiting.to_tell.pop_front_if(|(mine, _)| *mine <= done) {
+                // Who gave it up does not hear of it.
+                let _ = told.send(());
+            }
         }
     }
 }
@@ -213,6 +234,8 @@ mod tests {
         sync::mpsc,
     };
 
+    use futures_util::future::join_all;
+
     use super::*;
 
     /// Takes a line each time it is told to.
@@ -269,6 +292,27 @@ mod tests {
             let mut found = [0; 4];
             reader.read_exact(&mut found).unwrap();
             assert_eq!(found, line.as_bytes());
+        }
+    }
+
+    #[tokio::test]
+    async fn all_who_wait_at_once_find_their_lines_written() {
+        let (go, told) = mpsc::channel();
+        let (written, read) = mpsc::channel();
+        let lines = Lines::to(Stuck(told, written)).unwrap();
+        let hand_over = || lines.hand_over(b"line", false);
+        let all = (0..50).map(|_| lines.surely(hand_over, Duration::from_secs(60)));
+        let all = join_all(all);
+        tokio::pin!(all);
+        assert!(futures_util::poll!(&mut all).is_pending());
+        for _ in 0..49 {
+            go.send(()).unwrap();
+            read.recv().unwrap();
+        }
+        assert!(futures_util::poll!(&mut all).is_pending(), "the last one's");
+        go.send(()).unwrap();
+        for ended in all.await {
+            ended.unwrap();
         }
     }
 }
