@@ -52,7 +52,7 @@ impl Authorizer {
     ) -> Result<Arc<Record>, Refused> {
         let per_second = limits.lookups_per_second_per_account;
         let principal = &identity.principal;
-        if !self.lookups.allow(principal, key, per_second).await {
+        if !self.lookups.allow(principal, key, per_second) {
             return Err(Refused::TooManyLookups);
         }
         let began = Instant::now();

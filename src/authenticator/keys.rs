@@ -12,7 +12,7 @@ use std::{
 };
 
 use hmac::{Hmac, KeyInit, Mac};
-use moka::future::Cache;
+use moka::sync::Cache;
 use sha2::Sha256;
 use tokio::sync::{OnceCell, Semaphore};
 use zeroize::Zeroizing;
@@ -105,20 +105,15 @@ impl KeyStore {
 
     /// Whether the keys kept for the record are for another salt or other iterations, or the last
     /// answer was where none are kept: the password was set anew since.
-    pub(crate) async fn looks_rotated(
-        &self,
-        record: &Record,
-        salt: &[u8],
-        iterations: u32,
-    ) -> bool {
+    pub(crate) fn looks_rotated(&self, record: &Record, salt: &[u8], iterations: u32) -> bool {
         match &record.credential {
             Credential::Digests(digests) => answering(digests, salt, iterations).is_none(),
             Credential::Password(password) => {
-                if let Some(keys) = self.confirmed(record, password).await {
+                if let Some(keys) = self.confirmed(record, password) {
                     return !keys.fit(salt, iterations);
                 }
                 let name = self.name(&record.key, Some(password), None);
-                let answered = self.answered.get(&name).await;
+                let answered = self.answered.get(&name);
                 answered.is_some_and(|answered| *answered != (salt.to_vec(), iterations))
             }
         }
@@ -139,21 +134,34 @@ impl KeyStore {
             }
             Credential::Password(password) => password,
         };
-        let confirmed = self.confirmed(record, password).await;
+        let confirmed = self.confirmed(record, password);
         if let Some(keys) = confirmed.filter(|keys| keys.fit(salt, iterations)) {
             self.metrics.cache(CacheAnswer::Hit);
             return Ok(Held::kept(keys));
         }
         self.metrics.cache(CacheAnswer::Miss);
-        let name = self.name(&record.key, Some(password), Some((salt, iterations)));
+        // Boxed, so that those who find theirs here are small.
+        Box::pin(self.new_ones(&record.key, password, principal, salt, iterations)).await
+    }
+
+    /// Those that are not on hand.
+    async fn new_ones(
+        &self,
+        record: &RecordKey,
+        password: &Arc<Secret>,
+        principal: &Principal,
+        salt: &[u8],
+        iterations: u32,
+    ) -> Result<Held, NoKeys> {
+        let name = self.name(record, Some(password), Some((salt, iterations)));
         let derivation = self.shared(name);
         let keys = derivation
             .get_or_try_init(|| self.derive(password, principal, salt, iterations))
             .await?
             .clone();
         let answered = Arc::new((salt.to_vec(), iterations));
-        let name = self.name(&record.key, Some(password), None);
-        self.answered.insert(name, answered).await;
+        let name = self.name(record, Some(password), None);
+        self.answered.insert(name, answered);
         Ok(Held {
             keys,
             _shared: Some(derivation),
@@ -161,31 +169,31 @@ impl KeyStore {
     }
 
     /// A database proved that it knows these keys too.
-    pub(crate) async fn confirm(&self, record: &Record, held: &Held) {
+    pub(crate) fn confirm(&self, record: &Record, held: &Held) {
         if let Some(password) = record.credential.password() {
             let name = self.name(&record.key, Some(password), None);
-            self.confirmed.insert(name, held.keys.clone()).await;
+            self.confirmed.insert(name, held.keys.clone());
             let challenge = self.challenge_name(&record.key, &held.keys);
-            self.passwords.insert(challenge, name).await;
+            self.passwords.insert(challenge, name);
         }
     }
 
     /// Whether a database that asked for these keys' salt has confirmed another password for it:
     /// that it refuses this one says nothing of what it will ask for next.
-    pub(crate) async fn asked_for_another(&self, record: &Record, held: &Held) -> bool {
+    pub(crate) fn asked_for_another(&self, record: &Record, held: &Held) -> bool {
         let Some(password) = record.credential.password() else {
             return false;
         };
         let challenge = self.challenge_name(&record.key, &held.keys);
-        let confirmed = self.passwords.get(&challenge).await;
+        let confirmed = self.passwords.get(&challenge);
         let this = self.name(&record.key, Some(password), None);
         confirmed.is_some_and(|confirmed| confirmed != this)
     }
 
     /// The keys that a database confirmed for this password.
-    async fn confirmed(&self, record: &Record, password: &Secret) -> Option<Arc<Keys>> {
+    fn confirmed(&self, record: &Record, password: &Secret) -> Option<Arc<Keys>> {
         let name = self.name(&record.key, Some(password), None);
-        self.confirmed.get(&name).await
+        self.confirmed.get(&name)
     }
 
     async fn derive(

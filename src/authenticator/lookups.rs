@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moka::future::Cache;
+use moka::sync::Cache;
 
 use super::{limits::Rate, secrets::RecordKey};
 use crate::identity::Principal;
@@ -40,12 +40,7 @@ impl Lookups {
 
     /// Whether a look-up for this identity is within `per_second`; counts it if it is and the place
     /// is new. The bound is that of the first call.
-    pub(crate) async fn allow(
-        &self,
-        principal: &Principal,
-        key: &RecordKey,
-        per_second: u32,
-    ) -> bool {
+    pub(crate) fn allow(&self, principal: &Principal, key: &RecordKey, per_second: u32) -> bool {
         let account = (
             principal.partition().to_owned(),
             principal.account().to_owned(),
@@ -57,7 +52,7 @@ impl Lookups {
         let new = self.new.get_or_init(|| Rate::new(u32::MAX, per_second));
         let is_allowed = new.allow(account, Instant::now());
         if is_allowed {
-            self.named.insert(place, ()).await;
+            self.named.insert(place, ());
         }
         is_allowed
     }
@@ -76,7 +71,7 @@ mod tests {
         let (lookups, checkout) = (Lookups::new(), of("123456789012", "checkout"));
         let named = async |principal: &Principal, n: usize| {
             let key = RecordKey::new(&format!("db{n}"), 5432, "app");
-            lookups.allow(principal, &key, 1).await
+            lookups.allow(principal, &key, 1)
         };
         for n in 0..10 {
             assert!(named(&checkout, n).await);

@@ -31,16 +31,16 @@ async fn keys_are_kept_only_once_confirmed_and_for_one_password() {
     let text = metrics.exposition().unwrap();
     assert!(text.contains("lookups_total{result=\"miss\"} 2"), "{text}");
 
-    store.confirm(&before, &held).await;
+    store.confirm(&before, &held);
     drop(held);
     let again = store.keys(&before, &principal, SALT, 4096).await.unwrap();
     assert!(again.keys.fit(SALT, 4096));
     let text = metrics.exposition().unwrap();
     assert!(text.contains("lookups_total{result=\"hit\"} 1"), "{text}");
 
-    assert!(!store.looks_rotated(&before, SALT, 4096).await);
-    assert!(store.looks_rotated(&before, b"another salt", 4096).await);
-    assert!(!store.looks_rotated(&after, b"another salt", 4096).await);
+    assert!(!store.looks_rotated(&before, SALT, 4096));
+    assert!(store.looks_rotated(&before, b"another salt", 4096));
+    assert!(!store.looks_rotated(&after, b"another salt", 4096));
 }
 
 #[tokio::test]
@@ -49,12 +49,12 @@ async fn a_salt_that_was_confirmed_with_a_password_asks_for_no_other() {
     let (before, after, principal) = (record("hunter2"), record("hunter3"), principal());
     let of_before = store.keys(&before, &principal, SALT, 4096).await.unwrap();
     let of_after = store.keys(&after, &principal, SALT, 4096).await.unwrap();
-    assert!(!store.asked_for_another(&after, &of_after).await);
-    store.confirm(&before, &of_before).await;
-    assert!(store.asked_for_another(&after, &of_after).await);
-    assert!(!store.asked_for_another(&before, &of_before).await);
+    assert!(!store.asked_for_another(&after, &of_after));
+    store.confirm(&before, &of_before);
+    assert!(store.asked_for_another(&after, &of_after));
+    assert!(!store.asked_for_another(&before, &of_before));
     let elsewhere = store.keys(&after, &principal, b"another salt", 4096).await;
-    assert!(!store.asked_for_another(&after, &elsewhere.unwrap()).await);
+    assert!(!store.asked_for_another(&after, &elsewhere.unwrap()));
 }
 
 /// By v1 nothing is ever confirmed.
@@ -62,11 +62,11 @@ async fn a_salt_that_was_confirmed_with_a_password_asks_for_no_other() {
 async fn a_salt_that_was_not_answered_before_looks_rotated_though_nothing_is_confirmed() {
     let (store, _) = store();
     let (record, principal) = (record("hunter2"), principal());
-    assert!(!store.looks_rotated(&record, SALT, 4096).await, "the first");
+    assert!(!store.looks_rotated(&record, SALT, 4096), "the first");
     drop(store.keys(&record, &principal, SALT, 4096).await.unwrap());
-    assert!(!store.looks_rotated(&record, SALT, 4096).await);
-    assert!(store.looks_rotated(&record, b"another salt", 4096).await);
-    assert!(store.looks_rotated(&record, SALT, 4097).await);
+    assert!(!store.looks_rotated(&record, SALT, 4096));
+    assert!(store.looks_rotated(&record, b"another salt", 4096));
+    assert!(store.looks_rotated(&record, SALT, 4097));
 }
 
 #[test]
@@ -102,13 +102,13 @@ async fn digests_answer_for_their_own_salt_and_iterations_alone() {
     let principal = principal();
     let held = store.keys(&record, &principal, SALT, 4096).await.unwrap();
     assert_eq!(held.keys.client_key(), keys.client_key());
-    assert!(!store.looks_rotated(&record, SALT, 4096).await);
-    store.confirm(&record, &held).await;
+    assert!(!store.looks_rotated(&record, SALT, 4096));
+    store.confirm(&record, &held);
 
     for (salt, iterations) in [(&b"another salt"[..], 4096), (SALT, 4097)] {
         let refused = store.keys(&record, &principal, salt, iterations).await;
         assert_eq!(refused.err(), Some(NoKeys::AnotherChallenge));
-        assert!(store.looks_rotated(&record, salt, iterations).await);
+        assert!(store.looks_rotated(&record, salt, iterations));
     }
     let text = metrics.exposition().unwrap();
     assert!(!text.contains("phase=\"derivation\""), "{text}");

@@ -20,7 +20,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use moka::future::Cache;
+use moka::sync::Cache;
 use tokio::{
     sync::{Mutex, Semaphore},
     time::{Instant, timeout},
@@ -145,10 +145,7 @@ impl<S: Source> Cached<S> {
         place: &Place,
         freshness: Freshness,
     ) -> Result<Arc<Answer>, Unavailable> {
-        let slot = self
-            .slots
-            .get_with_by_ref(place, async { Arc::default() })
-            .await;
+        let slot = self.slots.get_with_by_ref(place, Arc::default);
         let begun = slot.begun.load(Ordering::Acquire);
         let answered = slot.answered.load(Ordering::Acquire);
         let usual = freshness == Freshness::Usual;
@@ -258,10 +255,9 @@ impl<S: Source> Secrets for Cached<S> {
         let Some(place) = Place::of(&record.key) else {
             return false;
         };
-        let cache = self.slots.clone();
-        // Moka's look-ups are futures; this one is ready at once.
-        let slot = futures_util::FutureExt::now_or_never(cache.get(&place)).flatten();
-        let Some(slot) = slot else { return true };
+        let Some(slot) = self.slots.get(&place) else {
+            return true;
+        };
         let begun = slot.begun.load(Ordering::Acquire);
         let is_first = slot.signs.note(record, sign, begun);
         let kept = slot.good(self.lifetimes.ttl);

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use moka::future::Cache;
+use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
 use self::folder::Folder;
@@ -74,13 +74,13 @@ impl MountedSecrets {
         })
     }
 
-    async fn file(&self, place: &Place) -> Arc<Followed<Users>> {
-        let follow = async {
+    fn file(&self, place: &Place) -> Arc<Followed<Users>> {
+        let follow = || {
             let (folder, place) = (self.folder.clone(), place.clone());
             let file = Users { folder, place };
             Arc::new(Followed::new(file, self.threads.clone()))
         };
-        self.files.get_with_by_ref(place, follow).await
+        self.files.get_with_by_ref(place, follow)
     }
 }
 
@@ -151,7 +151,7 @@ impl Secrets for MountedSecrets {
         let Some(place) = Place::of(key) else {
             return Ok(Vec::new());
         };
-        let found = self.file(&place).await.now(freshness).await?;
+        let found = self.file(&place).now(freshness).await?;
         Ok(found
             .content
             .iter()
@@ -314,7 +314,7 @@ mod tests {
         let secrets = MountedSecrets::open(folder.path()).unwrap();
         let place = Place::of(&RecordKey::new("db", 5432, "app")).unwrap();
         // The file has not settled, so that everybody wants it read.
-        let all = (0..50).map(async |_| secrets.file(&place).await.now(Freshness::Usual).await);
+        let all = (0..50).map(async |_| secrets.file(&place).now(Freshness::Usual).await);
         let all = futures_util::future::join_all(all).await;
         let mut read: Vec<_> = all
             .into_iter()

@@ -247,10 +247,9 @@ impl HandshakeCall {
         let (reason, detail) = match result {
             None => (Reason::LoginUnknown, None),
             Some(outcome::Result::Cancelled(_)) => (Reason::LoginCancelled, None),
-            Some(outcome::Result::Succeeded(succeeded)) => (
-                self.confirm(&answered, &succeeded.server_signature).await,
-                None,
-            ),
+            Some(outcome::Result::Succeeded(succeeded)) => {
+                (self.confirm(&answered, &succeeded.server_signature), None)
+            }
             Some(outcome::Result::Refused(refused)) => {
                 let sqlstate = sqlstate(refused.sqlstate);
                 if sqlstate.as_deref() == Some(INVALID_PASSWORD) {
@@ -269,7 +268,7 @@ impl HandshakeCall {
             .await;
     }
 
-    async fn confirm(&self, answered: &Answered, server_signature: &[u8]) -> Reason {
+    fn confirm(&self, answered: &Answered, server_signature: &[u8]) -> Reason {
         let Proof::Scram {
             client_final, held, ..
         } = &answered.proof
@@ -279,13 +278,13 @@ impl HandshakeCall {
         if !client_final.server_signature().matches(server_signature) {
             return Reason::LoginUnproved;
         }
-        self.shared.keys.confirm(&answered.record, held).await;
+        self.shared.keys.confirm(&answered.record, held);
         Reason::LoginVerified
     }
 
     /// The record's password is not the database's: somebody rotated it, perhaps.
     async fn read_again(&self, answered: &Answered) {
-        if self.was_challenged_before(answered).await {
+        if self.was_challenged_before(answered) {
             return;
         }
         let identity = &answered.session.identity;
@@ -299,12 +298,12 @@ impl HandshakeCall {
     /// Whether the database may have made its challenge before it was given the password of the
     /// record that the proof is of. In each rotation some logins are under way, and what they are
     /// refused is the old password: that is no sign against the new one.
-    async fn was_challenged_before(&self, answered: &Answered) -> bool {
+    fn was_challenged_before(&self, answered: &Answered) -> bool {
         let Answered {
             begun_with, record, ..
         } = answered;
         let asked_for_another = match &answered.proof {
-            Proof::Scram { held, .. } => self.shared.keys.asked_for_another(record, held).await,
+            Proof::Scram { held, .. } => self.shared.keys.asked_for_another(record, held),
             Proof::Md5 => false,
         };
         asked_for_another || !begun_with.answers_like(record)

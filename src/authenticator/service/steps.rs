@@ -76,7 +76,7 @@ impl Shared {
         iterations: u32,
     ) -> Result<(Arc<Record>, Held), Refusal> {
         let mut record = self.authorizer.still(identity, &chosen_by.key).await?;
-        if self.keys.looks_rotated(&record, salt, iterations).await
+        if self.keys.looks_rotated(&record, salt, iterations)
             && let Some(reread) = self
                 .authorizer
                 .reread(identity, &record, Sign::UnseenSalt)
