@@ -120,7 +120,6 @@ impl Secrets for LocalSecrets {
     ) -> Result<Vec<Arc<Record>>, Unavailable> {
         let found = self.file.now(freshness).await?;
         Ok(found
-            .content
             .iter()
             .filter(|record| record.key == *key)
             .cloned()

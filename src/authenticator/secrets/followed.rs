@@ -6,15 +6,19 @@
 
 use std::{
     fmt,
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-use tokio::{
-    sync::{Mutex, Semaphore},
-    task::JoinHandle,
-    time::timeout,
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared, WeakShared},
 };
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Freshness, Trouble, Unavailable};
 use crate::stamp::Stamp;
@@ -34,44 +38,40 @@ pub(super) trait Readable: Send + Sync + 'static {
 
 /// A file, and what was read of it last.
 pub(super) struct Followed<F: Readable> {
-    file: Arc<F>,
+    looked_at: Arc<LookedAt<F>>,
+    patience: Duration,
+}
+
+struct LookedAt<F: Readable> {
+    file: F,
     /// For looks that are under way, at this file and at others. One that hangs keeps its own.
     threads: Arc<Semaphore>,
-    patience: Duration,
-    turn: Mutex<Turn<F>>,
+    next: Mutex<Option<Next<F::Content>>>,
+    /// Locked by the one look that is under way, also where whoever wanted it has gone.
+    read: Arc<tokio::sync::Mutex<Option<Reading<F::Content>>>>,
 }
+
+/// A look that has not begun: whoever comes takes part in it.
+struct Next<T> {
+    /// Whether one of those wants the file read though it is as it was.
+    anew: Arc<AtomicBool>,
+    look: WeakShared<Look<T>>,
+}
+
+/// It does not begin once nobody waits for it.
+type Look<T> = BoxFuture<'static, Found<T>>;
+
+type Found<T> = Result<Arc<T>, Unavailable>;
 
 /// What stood in the file.
-pub(super) struct Reading<T> {
-    begun: Instant,
+struct Reading<T> {
     stamp: Stamp,
-    pub(super) content: T,
-}
-
-struct Turn<F: Readable> {
-    held: Option<Arc<Reading<F::Content>>>,
-    latest: Option<Look<F>>,
-    /// Also where whoever began it has gone.
-    under_way: Option<JoinHandle<Look<F>>>,
-}
-
-struct Look<F: Readable> {
-    begun: Instant,
-    found: Result<Arc<Reading<F::Content>>, Unavailable>,
+    content: Arc<T>,
 }
 
 impl<F: Readable> Followed<F> {
     pub(super) fn new(file: F, threads: Arc<Semaphore>) -> Self {
-        Followed {
-            file: Arc::new(file),
-            threads,
-            patience: PATIENCE,
-            turn: Mutex::new(Turn {
-                held: None,
-                latest: None,
-                under_way: None,
-            }),
-        }
+        Self::holding(None, file, threads)
     }
 
     /// As [`new`](Self::new), where it has just been read.
@@ -80,97 +80,93 @@ impl<F: Readable> Followed<F> {
         threads: Arc<Semaphore>,
         (stamp, content): (Stamp, F::Content),
     ) -> Self {
-        let mut followed = Followed::new(file, threads);
-        followed.turn.get_mut().held = Some(Arc::new(Reading {
-            begun: Instant::now(),
-            stamp,
-            content,
-        }));
-        followed
+        let content = Arc::new(content);
+        Self::holding(Some(Reading { stamp, content }), file, threads)
+    }
+
+    fn holding(read: Option<Reading<F::Content>>, file: F, threads: Arc<Semaphore>) -> Self {
+        Followed {
+            looked_at: Arc::new(LookedAt {
+                file,
+                threads,
+                next: Mutex::new(None),
+                read: Arc::new(tokio::sync::Mutex::new(read)),
+            }),
+            patience: PATIENCE,
+        }
     }
 
     pub(super) fn file(&self) -> &F {
-        &self.file
+        &self.looked_at.file
     }
 
     /// What stands there now: it is looked at after this was called.
-    pub(super) async fn now(
-        &self,
-        freshness: Freshness,
-    ) -> Result<Arc<Reading<F::Content>>, Unavailable> {
-        let found = timeout(self.patience, self.after(Instant::now(), freshness));
-        found.await.unwrap_or_else(|_| {
+    pub(super) async fn now(&self, freshness: Freshness) -> Found<F::Content> {
+        let look = self.looked_at.next(freshness);
+        timeout(self.patience, look).await.unwrap_or_else(|_| {
             let detail = format!("the file system does not answer within {:?}", self.patience);
             Err(Unavailable::new(Trouble::Slow, detail))
         })
     }
-
-    async fn after(
-        &self,
-        asked: Instant,
-        freshness: Freshness,
-    ) -> Result<Arc<Reading<F::Content>>, Unavailable> {
-        let mut turn = self.turn.lock().await;
-        loop {
-            let latest = turn.latest.as_ref();
-            if let Some(latest) = latest.filter(|latest| latest.tells(asked, freshness)) {
-                return latest.found.clone();
-            }
-            let held = turn.held.clone();
-            let under_way = match &mut turn.under_way {
-                Some(under_way) => under_way,
-                none => none.insert(self.look(held, freshness).await?),
-            };
-            let ended = under_way.await;
-            turn.under_way = None;
-            let look = ended.map_err(unfinished)?;
-            if let Ok(reading) = &look.found {
-                turn.held = Some(reading.clone());
-            }
-            turn.latest = Some(look);
-        }
-    }
-
-    async fn look(
-        &self,
-        held: Option<Arc<Reading<F::Content>>>,
-        freshness: Freshness,
-    ) -> Result<JoinHandle<Look<F>>, Unavailable> {
-        let thread = self.threads.clone().acquire_owned().await;
-        let (thread, file) = (thread.map_err(unfinished)?, self.file.clone());
-        let held = held.filter(|_| freshness == Freshness::Usual);
-        Ok(tokio::task::spawn_blocking(move || {
-            let _thread = thread;
-            Look::at(&*file, held)
-        }))
-    }
 }
 
-impl<F: Readable> Look<F> {
-    fn at(file: &F, held: Option<Arc<Reading<F::Content>>>) -> Self {
-        let begun = Instant::now();
-        let unchanged = held.map(|held| Ok(file.is_as(&held.stamp)?.then_some(held)));
-        let found = match unchanged.transpose() {
-            Ok(Some(Some(held))) => Ok(held),
-            Ok(_) => file.read().map(|(stamp, content)| {
-                Arc::new(Reading {
-                    begun,
-                    stamp,
-                    content,
-                })
-            }),
-            Err(unavailable) => Err(unavailable),
-        };
-        Look { begun, found }
+impl<F: Readable> LookedAt<F> {
+    fn next(self: &Arc<Self>, freshness: Freshness) -> Shared<Look<F::Content>> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = next.as_ref();
+        let open = open.and_then(|next| Some((next.anew.clone(), next.look.upgrade()?)));
+        let (anew, look) = open.unwrap_or_else(|| {
+            let anew = Arc::new(AtomicBool::new(false));
+            let look = tokio::spawn(self.clone().look(anew.clone()));
+            let look = AbortOnDropHandle::new(look)
+                .map(|ended| ended.unwrap_or_else(|error| Err(unfinished(error))));
+            let look = look.boxed().shared();
+            *next = look.downgrade().map(|look| Next {
+                anew: anew.clone(),
+                look,
+            });
+            (anew, look)
+        });
+        if freshness == Freshness::Reread {
+            anew.store(true, Ordering::Relaxed);
+        }
+        look
     }
 
-    /// Whether it is an answer to who asked then.
-    fn tells(&self, asked: Instant, freshness: Freshness) -> bool {
-        let begun = match (&self.found, freshness) {
-            (Ok(reading), Freshness::Reread) => reading.begun,
-            _ => self.begun,
-        };
-        begun > asked
+    async fn look(self: Arc<Self>, anew: Arc<AtomicBool>) -> Found<F::Content> {
+        let mut read = self.read.clone().lock_owned().await;
+        let thread = self.threads.clone().acquire_owned().await;
+        let thread = thread.map_err(unfinished)?;
+        self.begins(&anew);
+        let look = spawn_blocking(move || {
+            let _thread = thread;
+            if anew.load(Ordering::Relaxed) {
+                *read = None;
+            }
+            self.at(&mut read)
+        });
+        look.await.map_err(unfinished)?
+    }
+
+    /// From now on, whoever comes takes part in another.
+    fn begins(&self, anew: &Arc<AtomicBool>) {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        next.take_if(|next| Arc::ptr_eq(&next.anew, anew));
+    }
+
+    fn at(&self, read: &mut Option<Reading<F::Content>>) -> Found<F::Content> {
+        if let Some(reading) = read
+            && self.file.is_as(&reading.stamp)?
+        {
+            return Ok(reading.content.clone());
+        }
+        let (stamp, content) = self.file.read()?;
+        let content = Arc::new(content);
+        *read = Some(Reading {
+            stamp,
+            content: content.clone(),
+        });
+        Ok(content)
     }
 }
 
@@ -187,6 +183,7 @@ mod tests {
     };
 
     use futures_util::future::join_all;
+    use tokio::runtime::Handle;
 
     use super::*;
 
@@ -235,6 +232,9 @@ mod tests {
             }
         }
         assert_eq!(file.looks.load(Ordering::SeqCst), 1);
+        // Of those who have given up nothing is left to wait for it.
+        tokio::task::yield_now().await;
+        assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
         drop(let_go);
         let patient = Followed {
             patience: PATIENCE,
@@ -242,7 +242,7 @@ mod tests {
         };
         // What hung was begun before this was asked.
         let found = patient.now(Freshness::Usual).await;
-        assert_eq!(found.map(|reading| reading.content).ok(), Some(2));
+        assert_eq!(found.map(|look| *look).ok(), Some(2));
     }
 
     #[tokio::test]
@@ -260,9 +260,9 @@ mod tests {
             others.await
         };
         let (first, others) = tokio::join!(first, others);
-        assert_eq!(first.map(|reading| reading.content).ok(), Some(1));
+        assert_eq!(first.map(|look| *look).ok(), Some(1));
         for other in others {
-            assert_eq!(other.map(|reading| reading.content).ok(), Some(2));
+            assert_eq!(other.map(|look| *look).ok(), Some(2));
         }
     }
 }

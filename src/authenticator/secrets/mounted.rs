@@ -153,7 +153,6 @@ impl Secrets for MountedSecrets {
         };
         let found = self.file(&place).now(freshness).await?;
         Ok(found
-            .content
             .iter()
             .filter(|record| record.key == *key)
             .cloned()
