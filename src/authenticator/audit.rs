@@ -86,7 +86,8 @@ impl Audit {
             }
             return;
         };
-        if let Err(error) = log.write(&self.line(decision, reason, detail)).await {
+        let written = log.write(&self.line(decision, reason, detail));
+        if let Err(error) = written.await {
             metrics.audit_write_failed();
             self.trace(decision, reason, detail, Some(&error.to_string()));
         }

@@ -116,23 +116,37 @@ impl AuditLog {
         })
     }
 
-    /// Writes one line, and returns when it is written.
-    pub(super) async fn write(&self, line: &impl Serialize) -> io::Result<()> {
-        let mut bytes = Vec::with_capacity(512);
-        line.serialize(&mut Serializer::with_formatter(&mut bytes, Ascii))?;
-        bytes.push(b'\n');
-        let (written, answer) = oneshot::channel();
-        let writing = async {
-            let ended = |_| io::Error::other("the thread that writes it has ended");
-            let line = Line { bytes, written };
-            self.lines.send(line).await.map_err(|_| ended(()))?;
-            answer.await.map_err(|_| ended(()))?
-        };
-        timeout(MAX_WAIT, writing).await.unwrap_or_else(|_| {
-            let late = format!("it is not written within {MAX_WAIT:?}");
-            Err(io::Error::new(io::ErrorKind::TimedOut, late))
-        })
+    /// Writes one line, and returns when it is written. What it is made of is not kept until then:
+    /// a thousand calls may wait for theirs.
+    pub(super) fn write<L: Serialize>(
+        &self,
+        line: &L,
+    ) -> impl Future<Output = io::Result<()>> + use<'_, L> {
+        let bytes = json(line);
+        async {
+            timeout(MAX_WAIT, self.written(bytes?))
+                .await
+                .unwrap_or_else(|_| {
+                    let late = format!("it is not written within {MAX_WAIT:?}");
+                    Err(io::Error::new(io::ErrorKind::TimedOut, late))
+                })
+        }
     }
+
+    async fn written(&self, bytes: Vec<u8>) -> io::Result<()> {
+        let (written, answer) = oneshot::channel();
+        let ended = |_| io::Error::other("the thread that writes it has ended");
+        let line = Line { bytes, written };
+        self.lines.send(line).await.map_err(|_| ended(()))?;
+        answer.await.map_err(|_| ended(()))?
+    }
+}
+
+fn json(line: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(512);
+    line.serialize(&mut Serializer::with_formatter(&mut bytes, Ascii))?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }
 
 /// Until nobody has lines any more.

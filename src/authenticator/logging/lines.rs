@@ -93,12 +93,11 @@ impl Lines {
         hand_over: impl FnOnce(),
         within: Duration,
     ) -> io::Result<()> {
-        let mut done = self.0.done.subscribe();
         let deadline = tokio::time::Instant::now() + within;
-        let is_full = || self.0.waiting().bytes > ORDINARY;
-        // Its own thread never ends.
-        let room = async { while is_full() && done.changed().await.is_ok() {} };
-        let had_room = tokio::time::timeout_at(deadline, room).await.is_ok();
+        let had_room = !self.0.is_full() || {
+            let room = Box::pin(self.0.room());
+            tokio::time::timeout_at(deadline, room).await.is_ok()
+        };
         hand_over();
         let written = tokio::time::timeout_at(deadline, self.0.until_done()).await;
         if had_room && written.is_ok() {
@@ -121,6 +120,16 @@ impl Lines {
 impl Shared {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting().bytes > ORDINARY
+    }
+
+    async fn room(&self) {
+        let mut done = self.done.subscribe();
+        // Its own thread never ends.
+        while self.is_full() && done.changed().await.is_ok() {}
     }
 
     /// What was handed over until now is done with. Who waits for that is told by himself: a line that
