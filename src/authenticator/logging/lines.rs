@@ -5,7 +5,8 @@
 //! lost, as each of the audit is, waits until it is written, for a while.
 
 use std::{
-    collections::VecDeque,
+    cell::Cell,
+    collections::{BTreeMap, VecDeque},
     fmt,
     io::{self, Write},
     sync::{
@@ -45,10 +46,18 @@ struct Waiting {
     /// Of these, and of the one that is being written.
     bytes: usize,
     handed_over: u64,
-    /// Who is to know when so many of those are done with, in their order.
-    to_tell: VecDeque<(u64, oneshot::Sender<()>)>,
+    /// Who is to know whether the line of this number was written.
+    to_tell: BTreeMap<u64, oneshot::Sender<bool>>,
+    /// The last one that could not be written.
+    failed: u64,
     /// Lost since that was last said.
     unsaid: u64,
+}
+
+thread_local! {
+    /// The number of the line that this thread handed over last, counted from 1: of the writer that
+    /// `tracing` calls, nobody else hears. None if it was lost.
+    static HANDED_OVER: Cell<Option<u64>> = const { Cell::new(Some(0)) };
 }
 
 impl Lines {
@@ -77,17 +86,19 @@ impl Lines {
         if waiting.bytes + line.len() > most {
             waiting.unsaid += 1;
             self.0.lost.fetch_add(1, Ordering::Relaxed);
+            HANDED_OVER.set(None);
             return;
         }
         waiting.bytes += line.len();
         waiting.handed_over += 1;
+        HANDED_OVER.set(Some(waiting.handed_over));
         waiting.lines.push_back(line.to_vec());
         drop(waiting);
         self.0.came.notify_one();
     }
 
-    /// Has a line handed over that must not be lost, and returns when it is written, or was not for
-    /// so long. It may still be written later, where there was room for it.
+    /// Has a line handed over that must not be lost, and returns when it is written, or cannot be, or
+    /// was not for so long: then it may still be written later. No line is none that is lost.
     pub(super) async fn surely(
         &self,
         hand_over: impl FnOnce(),
@@ -98,13 +109,19 @@ impl Lines {
             let room = Box::pin(self.0.room());
             tokio::time::timeout_at(deadline, room).await.is_ok()
         };
+        HANDED_OVER.set(Some(0));
         hand_over();
-        let written = tokio::time::timeout_at(deadline, self.0.until_done()).await;
-        if had_room && written.is_ok() {
-            return Ok(());
+        let line = HANDED_OVER.get();
+        let written = async { self.0.until_done(line?).await.ok() };
+        match tokio::time::timeout_at(deadline, written).await {
+            Ok(Some(true)) => Ok(()),
+            Ok(Some(false)) => Err(io::Error::other("standard error does not take it")),
+            Ok(None) if had_room => Err(io::Error::other("there is no room for it")),
+            Ok(None) | Err(_) => {
+                let late = format!("standard error does not take it within {within:?}");
+                Err(io::Error::new(io::ErrorKind::TimedOut, late))
+            }
         }
-        let late = format!("standard error does not take it within {within:?}");
-        Err(io::Error::new(io::ErrorKind::TimedOut, late))
     }
 
     /// Waits until all that was handed over is written, but not for ever.
@@ -132,16 +149,15 @@ impl Shared {
         while self.is_full() && done.changed().await.is_ok() {}
     }
 
-    /// What was handed over until now is done with. Who waits for that is told by himself: a line that
-    /// is written wakes nobody else.
-    fn until_done(&self) -> oneshot::Receiver<()> {
+    /// Whether a line was written, once it is done with. Who waits for it is told by himself: a line
+    /// that is written wakes nobody else.
+    fn until_done(&self, line: u64) -> oneshot::Receiver<bool> {
         let (told, done) = oneshot::channel();
         let mut waiting = self.waiting();
-        let mine = waiting.handed_over;
-        if *self.done.borrow() < mine {
-            waiting.to_tell.push_back((mine, told));
+        if *self.done.borrow() < line {
+            waiting.to_tell.insert(line, told);
         } else {
-            let _ = told.send(());
+            let _ = told.send(line == 0 || waiting.failed < line);
         }
         done
     }
@@ -167,16 +183,18 @@ impl Shared {
                 }
             };
             drop(waiting);
-            if write(&mut out, &line).is_err() {
-                self.lost.fetch_add(1, Ordering::Relaxed);
-            }
+            let is_written = write(&mut out, &line).is_ok();
             let mut waiting = self.waiting();
             waiting.bytes -= line.len();
             self.done.send_modify(|done| *done += 1);
             let done = *self.done.borrow();
-            while let Some((_, told)) = waiting.to_tell.pop_front_if(|(mine, _)| *mine <= done) {
+            if !is_written {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                waiting.failed = done;
+            }
+            if let Some(told) = waiting.to_tell.remove(&done) {
                 // Who gave it up does not hear of it.
-                let _ = told.send(());
+                let _ = told.send(is_written);
             }
         }
     }
@@ -285,6 +303,26 @@ mod tests {
         }
         let written: Vec<_> = (0..4).map(|_| read.recv().unwrap().len()).collect();
         assert_eq!(written, [ordinary.len(), ordinary.len(), ordinary.len(), 5]);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_line_that_cannot_be_written_is_told() {
+        let (read, out) = pipe().unwrap();
+        drop(read);
+        let lines = Lines::to(out).unwrap();
+        let within = Duration::from_secs(60);
+        for lost in 1..=2 {
+            let audit = || lines.hand_over(b"audit", false);
+            let failed = lines.surely(audit, within).await.unwrap_err();
+            assert_eq!(failed.kind(), io::ErrorKind::Other, "{failed}");
+            assert_eq!(lines.lost(), lost);
+        }
+        // Nobody wants it: a filter says so.
+        lines.surely(|| {}, within).await.unwrap();
+        let too_long = || lines.hand_over(&vec![b'x'; MOST + 1], false);
+        let failed = lines.surely(too_long, within).await.unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::Other, "{failed}");
+        assert_eq!(lines.lost(), 3);
     }
 
     #[tokio::test]
