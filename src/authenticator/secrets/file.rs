@@ -87,6 +87,7 @@ impl LocalSecrets {
 }
 
 impl Readable for Records {
+    /// By their keys; those of one key as they stand in the file, where the first that admits counts.
     type Content = Vec<Arc<Record>>;
 
     fn is_as(&self, stamp: &Stamp) -> Result<bool, Unavailable> {
@@ -100,7 +101,8 @@ impl Readable for Records {
         let problem = |trouble, problem: String| unavailable(trouble, &self.path, problem);
         let (metadata, yaml) = contents(&self.path, MAX_FILE_SIZE, self.permissions)
             .map_err(|what| problem(Trouble::Unreachable, what))?;
-        let records = records(&yaml).map_err(|what| problem(Trouble::Malformed, what))?;
+        let mut records = records(&yaml).map_err(|what| problem(Trouble::Malformed, what))?;
+        records.sort_by(|one, other| one.key.cmp(&other.key));
         ::tracing::debug!(records = records.len(), "local secrets read");
         Ok((Stamp::of(&metadata), records))
     }
@@ -119,9 +121,10 @@ impl Secrets for LocalSecrets {
         freshness: Freshness,
     ) -> Result<Vec<Arc<Record>>, Unavailable> {
         let found = self.file.now(freshness).await?;
-        Ok(found
-            .iter()
-            .filter(|record| record.key == *key)
+        let begin = found.partition_point(|record| record.key < *key);
+        let of_the_key = found.iter().skip(begin);
+        Ok(of_the_key
+            .take_while(|record| record.key == *key)
             .cloned()
             .collect())
     }
@@ -262,6 +265,38 @@ mod tests {
 
         write(&path, &record("other"), 0o600);
         assert_eq!(look().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn all_records_of_a_key_are_found_in_the_order_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.yaml");
+        let of = |user: &str, password: &str| record(user).replace("hunter2", password);
+        let mut text = String::new();
+        for n in 0..20 {
+            let filler = record(&format!("user{}", n * 7 % 20));
+            text += &(filler + &of("m", &format!("password{n:02}")));
+        }
+        write(&path, &text, 0o600);
+        let secrets = LocalSecrets::open(&path).unwrap();
+        let found = async |user: &str| {
+            let key = RecordKey::new("DB.", 5432, user);
+            let found = secrets.records(&checkout(), &key, Freshness::Usual).await;
+            let found = found.unwrap().into_iter();
+            let passwords = found.map(|record| {
+                let password = record.credential.password().unwrap().expose_secret();
+                String::from_utf8(password.to_vec()).unwrap()
+            });
+            passwords.collect::<Vec<_>>()
+        };
+        let all: Vec<_> = (0..20).map(|n| format!("password{n:02}")).collect();
+        assert_eq!(found("m").await, all);
+        for n in 0..20 {
+            assert_eq!(found(&format!("user{n}")).await, ["hunter2"]);
+        }
+        for nobody in ["", "l", "user", "z"] {
+            assert!(found(nobody).await.is_empty(), "{nobody}");
+        }
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use super::Credential;
 use crate::identity::{Principal, VerifiedIdentity};
 
 /// The name under which records are filed. Host names compare without regard to case.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RecordKey {
     host: String,
     port: u16,
