@@ -81,7 +81,7 @@ impl LocalSecrets {
         // A second reading, on another thread, would keep its memory beside that of the first.
         let threads = Arc::new(Semaphore::new(1));
         Ok(LocalSecrets {
-            file: Followed::read_before(records, threads, read),
+            file: Followed::new(records, threads, Some(read)),
         })
     }
 }

@@ -70,21 +70,12 @@ struct Reading<T> {
 }
 
 impl<F: Readable> Followed<F> {
-    pub(super) fn new(file: F, threads: Arc<Semaphore>) -> Self {
-        Self::holding(None, file, threads)
-    }
-
-    /// As [`new`](Self::new), where it has just been read.
-    pub(super) fn read_before(
-        file: F,
-        threads: Arc<Semaphore>,
-        (stamp, content): (Stamp, F::Content),
-    ) -> Self {
-        let content = Arc::new(content);
-        Self::holding(Some(Reading { stamp, content }), file, threads)
-    }
-
-    fn holding(read: Option<Reading<F::Content>>, file: F, threads: Arc<Semaphore>) -> Self {
+    /// With what was read of it just now, if it was.
+    pub(super) fn new(file: F, threads: Arc<Semaphore>, read: Option<(Stamp, F::Content)>) -> Self {
+        let read = read.map(|(stamp, content)| Reading {
+            stamp,
+            content: Arc::new(content),
+        });
         Followed {
             looked_at: Arc::new(LookedAt {
                 file,
@@ -216,7 +207,7 @@ mod tests {
         });
         let followed = Followed {
             patience,
-            ..Followed::new(file.clone(), Arc::new(Semaphore::new(1)))
+            ..Followed::new(file.clone(), Arc::new(Semaphore::new(1)), None)
         };
         (file, followed, let_go)
     }

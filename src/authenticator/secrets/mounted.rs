@@ -67,7 +67,7 @@ impl MountedSecrets {
         })?;
         let threads = Arc::new(Semaphore::new(MAX_LOOKS));
         Ok(MountedSecrets {
-            holds_records: Followed::new(folder.clone(), threads.clone()),
+            holds_records: Followed::new(folder.clone(), threads.clone(), None),
             folder,
             files: Cache::builder().max_capacity(MAX_PLACES).build(),
             threads,
@@ -78,7 +78,7 @@ impl MountedSecrets {
         let follow = || {
             let (folder, place) = (self.folder.clone(), place.clone());
             let file = Users { folder, place };
-            Arc::new(Followed::new(file, self.threads.clone()))
+            Arc::new(Followed::new(file, self.threads.clone(), None))
         };
         self.files.get_with_by_ref(place, follow)
     }
