@@ -66,22 +66,22 @@ mod tests {
         Principal::parse(&format!("arn:aws:iam::{account}:role/{role}")).unwrap()
     }
 
-    #[tokio::test]
-    async fn new_places_are_few_for_one_account_and_those_named_lately_are_free() {
+    #[test]
+    fn new_places_are_few_for_one_account_and_those_named_lately_are_free() {
         let (lookups, checkout) = (Lookups::new(), of("123456789012", "checkout"));
-        let named = async |principal: &Principal, n: usize| {
+        let named = |principal: &Principal, n: usize| {
             let key = RecordKey::new(&format!("db{n}"), 5432, "app");
             lookups.allow(principal, &key, 1)
         };
         for n in 0..10 {
-            assert!(named(&checkout, n).await);
-            assert!(named(&checkout, 0).await, "it is no new one");
+            assert!(named(&checkout, n));
+            assert!(named(&checkout, 0), "it is no new one");
         }
-        assert!(!named(&checkout, 100).await);
-        assert!(named(&checkout, 9).await);
+        assert!(!named(&checkout, 100));
+        assert!(named(&checkout, 9));
         // Roles are made in no time; accounts are not.
-        assert!(!named(&of("123456789012", "another"), 100).await);
-        assert!(named(&of("210987654321", "checkout"), 100).await);
+        assert!(!named(&of("123456789012", "another"), 100));
+        assert!(named(&of("210987654321", "checkout"), 100));
     }
 
     #[test]

@@ -105,10 +105,11 @@ impl Lines {
         within: Duration,
     ) -> io::Result<()> {
         let deadline = tokio::time::Instant::now() + within;
-        let had_room = !self.0.is_full() || {
+        if self.0.is_full() {
             let room = Box::pin(self.0.room());
-            tokio::time::timeout_at(deadline, room).await.is_ok()
-        };
+            // It may find its place all the same.
+            let _ = tokio::time::timeout_at(deadline, room).await;
+        }
         HANDED_OVER.set(Some(0));
         hand_over();
         let line = HANDED_OVER.get();
@@ -116,8 +117,8 @@ impl Lines {
         match tokio::time::timeout_at(deadline, written).await {
             Ok(Some(true)) => Ok(()),
             Ok(Some(false)) => Err(io::Error::other("standard error does not take it")),
-            Ok(None) if had_room => Err(io::Error::other("there is no room for it")),
-            Ok(None) | Err(_) => {
+            Ok(None) => Err(io::Error::other("there is no room for it")),
+            Err(_) => {
                 let late = format!("standard error does not take it within {within:?}");
                 Err(io::Error::new(io::ErrorKind::TimedOut, late))
             }

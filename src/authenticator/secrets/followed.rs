@@ -7,7 +7,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -21,7 +21,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Freshness, Trouble, Unavailable};
-use crate::stamp::Stamp;
+use crate::{authenticator::limits::locked, stamp::Stamp};
 
 /// How long a file system is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -103,7 +103,7 @@ impl<F: Readable> Followed<F> {
 
 impl<F: Readable> LookedAt<F> {
     fn next(self: &Arc<Self>, freshness: Freshness) -> Shared<Look<F::Content>> {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = locked(&self.next);
         let open = next.as_ref();
         let open = open.and_then(|next| Some((next.anew.clone(), next.look.upgrade()?)));
         let (anew, look) = open.unwrap_or_else(|| {
@@ -141,7 +141,7 @@ impl<F: Readable> LookedAt<F> {
 
     /// From now on, whoever comes takes part in another.
     fn begins(&self, anew: &Arc<AtomicBool>) {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = locked(&self.next);
         next.take_if(|next| Arc::ptr_eq(&next.anew, anew));
     }
 
