@@ -45,12 +45,16 @@ impl OpenBao {
         let localhost = authority.localhost();
         let (certificate, key) = localhost.write(folder.path(), "server")?;
         let configuration = folder.path().join("tls.json");
-        let listener = json!({"listener": {"tcp": {
-            "address": format!("127.0.0.1:{tls_port}"),
-            "tls_cert_file": certificate,
-            "tls_key_file": key,
-        }}});
-        files::write(&configuration, listener.to_string())?;
+        let settings = json!({
+            // For others of its kind it would take the port behind its own, which is not its own.
+            "disable_clustering": true,
+            "listener": {"tcp": {
+                "address": format!("127.0.0.1:{tls_port}"),
+                "tls_cert_file": certificate,
+                "tls_key_file": key,
+            }},
+        });
+        files::write(&configuration, settings.to_string())?;
         let mut command = Command::new(program);
         command
             .args(["server", "-dev", "-dev-no-store-token"])

@@ -4,7 +4,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -253,23 +252,6 @@ fn open_log(name: &str, log: &Path) -> Result<fs::File> {
 
 fn not_started(name: &str, cause: impl std::fmt::Display) -> Error {
     Error::failed(format!("{name} cannot be started"), cause)
-}
-
-/// A port of 127.0.0.1 that was free a moment ago.
-///
-/// It is none of those that Linux gives to whoever asks for no port in particular: until a server
-/// takes it, somebody's connection would.
-pub fn free_port() -> u16 {
-    const FIRST: u32 = 10_000;
-    const PORTS: u32 = 22_000;
-    static TRIED: AtomicU32 = AtomicU32::new(0);
-    // Other processes, which look for ports too, begin elsewhere.
-    let begin = std::process::id().wrapping_mul(997);
-    (0..PORTS)
-        .map(|_| begin.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)))
-        .filter_map(|number| u16::try_from(FIRST + number % PORTS).ok())
-        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("loopback has a free port")
 }
 
 /// Polls until there is an answer; panics with `what` when there is none in time.
