@@ -90,6 +90,10 @@ impl Readable for Records {
     /// By their keys; those of one key as they stand in the file, where the first that admits counts.
     type Content = Vec<Arc<Record>>;
 
+    fn path(&self) -> PathBuf {
+        self.path.clone()
+    }
+
     fn is_as(&self, stamp: &Stamp) -> Result<bool, Unavailable> {
         match fs::metadata(&self.path) {
             Ok(metadata) => Ok(stamp.still_tells(&metadata)),

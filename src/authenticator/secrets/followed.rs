@@ -6,6 +6,7 @@
 
 use std::{
     fmt,
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -29,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// What can be looked at and read. Both may take long.
 pub(super) trait Readable: Send + Sync + 'static {
     type Content: Send + Sync + 'static;
+
+    fn path(&self) -> PathBuf;
 
     /// Whether what was read with this stamp is certainly what would be read now.
     fn is_as(&self, stamp: &Stamp) -> Result<bool, Unavailable>;
@@ -95,7 +98,9 @@ impl<F: Readable> Followed<F> {
     pub(super) async fn now(&self, freshness: Freshness) -> Found<F::Content> {
         let look = self.looked_at.next(freshness);
         timeout(self.patience, look).await.unwrap_or_else(|_| {
-            let detail = format!("the file system does not answer within {:?}", self.patience);
+            let path = self.file().path();
+            let (path, patience) = (path.display(), self.patience);
+            let detail = format!("{path}: the file system does not answer within {patience:?}");
             Err(Unavailable::new(Trouble::Slow, detail))
         })
     }
@@ -187,6 +192,10 @@ mod tests {
     impl Readable for Arc<Hanging> {
         type Content = usize;
 
+        fn path(&self) -> PathBuf {
+            "hanging.yaml".into()
+        }
+
         fn is_as(&self, _: &Stamp) -> Result<bool, Unavailable> {
             Ok(false)
         }
@@ -219,7 +228,9 @@ mod tests {
         for _ in 0..2 {
             let all = (0..20).map(|_| followed.now(Freshness::Usual));
             for found in join_all(all).await {
-                assert_eq!(found.err().map(|error| error.trouble), Some(Trouble::Slow));
+                let unavailable = found.unwrap_err();
+                assert_eq!(unavailable.trouble, Trouble::Slow);
+                assert!(unavailable.to_string().contains("hanging.yaml: "));
             }
         }
         assert_eq!(file.looks.load(Ordering::SeqCst), 1);

@@ -87,6 +87,10 @@ impl MountedSecrets {
 impl Readable for Users {
     type Content = Vec<Arc<Record>>;
 
+    fn path(&self) -> PathBuf {
+        self.folder.0.join(file_name(&self.place))
+    }
+
     fn is_as(&self, stamp: &Stamp) -> Result<bool, Unavailable> {
         let path = self.path();
         let metadata = found(fs::metadata(&path))
@@ -110,12 +114,6 @@ impl Readable for Users {
             serde_yaml_ng::from_slice(&text).map_err(|error| malformed(not_yaml(&error)))?;
         let records = users.records(&self.place).map_err(malformed)?;
         Ok((Stamp::of(&metadata), records))
-    }
-}
-
-impl Users {
-    fn path(&self) -> PathBuf {
-        self.folder.0.join(file_name(&self.place))
     }
 }
 

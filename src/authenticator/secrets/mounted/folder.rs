@@ -121,6 +121,10 @@ impl Folder {
 impl Readable for Folder {
     type Content = ();
 
+    fn path(&self) -> PathBuf {
+        self.0.to_path_buf()
+    }
+
     fn is_as(&self, _: &Stamp) -> Result<bool, Unavailable> {
         Ok(false)
     }
