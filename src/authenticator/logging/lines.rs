@@ -6,7 +6,7 @@
 
 use std::{
     cell::Cell,
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     fmt,
     io::{self, Write},
     sync::{
@@ -42,22 +42,27 @@ struct Shared {
 
 #[derive(Default)]
 struct Waiting {
-    lines: VecDeque<Vec<u8>>,
+    lines: VecDeque<Line>,
     /// Of these, and of the one that is being written.
     bytes: usize,
     handed_over: u64,
-    /// Who is to know whether the line of this number was written.
-    to_tell: BTreeMap<u64, oneshot::Sender<bool>>,
-    /// The last one that could not be written.
-    failed: u64,
     /// Lost since that was last said.
     unsaid: u64,
 }
 
+struct Line {
+    bytes: Vec<u8>,
+    to_tell: Option<ToTell>,
+}
+
+/// Who is to know whether a line was written: he is told by himself, and the others sleep on.
+/// Dropped, it tells that the line was lost.
+type ToTell = oneshot::Sender<bool>;
+
 thread_local! {
-    /// The number of the line that this thread handed over last, counted from 1: of the writer that
-    /// `tracing` calls, nobody else hears. None if it was lost.
-    static HANDED_OVER: Cell<Option<u64>> = const { Cell::new(Some(0)) };
+    /// Belongs to the line that must not be lost and that this thread hands over next: `tracing`
+    /// calls the writer itself, and passes it nothing but bytes.
+    static TO_TELL: Cell<Option<ToTell>> = const { Cell::new(None) };
 }
 
 impl Lines {
@@ -81,18 +86,20 @@ impl Lines {
     }
 
     pub(super) fn hand_over(&self, line: &[u8], may_be_lost: bool) {
+        let to_tell = if may_be_lost { None } else { TO_TELL.take() };
         let mut waiting = self.0.waiting();
         let most = if may_be_lost { ORDINARY } else { MOST };
         if waiting.bytes + line.len() > most {
             waiting.unsaid += 1;
             self.0.lost.fetch_add(1, Ordering::Relaxed);
-            HANDED_OVER.set(None);
             return;
         }
         waiting.bytes += line.len();
         waiting.handed_over += 1;
-        HANDED_OVER.set(Some(waiting.handed_over));
-        waiting.lines.push_back(line.to_vec());
+        waiting.lines.push_back(Line {
+            bytes: line.to_vec(),
+            to_tell,
+        });
         drop(waiting);
         self.0.came.notify_one();
     }
@@ -110,14 +117,17 @@ impl Lines {
             // It may find its place all the same.
             let _ = tokio::time::timeout_at(deadline, room).await;
         }
-        HANDED_OVER.set(Some(0));
+        let (to_tell, written) = oneshot::channel();
+        TO_TELL.set(Some(to_tell));
         hand_over();
-        let line = HANDED_OVER.get();
-        let written = async { self.0.until_done(line?).await.ok() };
+        if TO_TELL.take().is_some() {
+            // A filter kept it.
+            return Ok(());
+        }
         match tokio::time::timeout_at(deadline, written).await {
-            Ok(Some(true)) => Ok(()),
-            Ok(Some(false)) => Err(io::Error::other("standard error does not take it")),
-            Ok(None) => Err(io::Error::other("there is no room for it")),
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(io::Error::other("standard error does not take it")),
+            Ok(Err(_)) => Err(io::Error::other("there is no room for it")),
             Err(_) => {
                 let late = format!("standard error does not take it within {within:?}");
                 Err(io::Error::new(io::ErrorKind::TimedOut, late))
@@ -150,19 +160,6 @@ impl Shared {
         while self.is_full() && done.changed().await.is_ok() {}
     }
 
-    /// Whether a line was written, once it is done with. Who waits for it is told by himself: a line
-    /// that is written wakes nobody else.
-    fn until_done(&self, line: u64) -> oneshot::Receiver<bool> {
-        let (told, done) = oneshot::channel();
-        let mut waiting = self.waiting();
-        if *self.done.borrow() < line {
-            waiting.to_tell.insert(line, told);
-        } else {
-            let _ = told.send(line == 0 || waiting.failed < line);
-        }
-        done
-    }
-
     fn write_all(&self, mut out: impl Write) {
         loop {
             let mut waiting = self.waiting();
@@ -184,18 +181,15 @@ impl Shared {
                 }
             };
             drop(waiting);
-            let is_written = write(&mut out, &line).is_ok();
-            let mut waiting = self.waiting();
-            waiting.bytes -= line.len();
-            self.done.send_modify(|done| *done += 1);
-            let done = *self.done.borrow();
+            let is_written = write(&mut out, &line.bytes).is_ok();
             if !is_written {
                 self.lost.fetch_add(1, Ordering::Relaxed);
-                waiting.failed = done;
             }
-            if let Some(told) = waiting.to_tell.remove(&done) {
+            self.waiting().bytes -= line.bytes.len();
+            self.done.send_modify(|done| *done += 1);
+            if let Some(to_tell) = line.to_tell {
                 // Who gave it up does not hear of it.
-                let _ = told.send(is_written);
+                let _ = to_tell.send(is_written);
             }
         }
     }
