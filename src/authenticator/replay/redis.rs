@@ -6,7 +6,6 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use ::redis::{Cmd, IntoConnectionInfo, RedisError};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -93,10 +92,8 @@ impl RedisReplays {
         // Zero would be an error.
         command.arg("PX").arg(milliseconds.max(1));
         let live = self.live.load_full();
-        let answer = timeout(PATIENCE, live.ask(&command))
-            .await
-            .map_err(|_| ReplayStoreUnavailable("Redis: no answer in time".to_owned()))?
-            .map_err(|error| unavailable(&error))?;
+        let answer = live.ask(&command).await;
+        let answer = answer.map_err(|error| unavailable(&error))?;
         Ok(answer.unwrap_or_else(|| holder.to_owned()))
     }
 }

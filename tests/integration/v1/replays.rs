@@ -1,12 +1,20 @@
 //! Who used a proof first, where replicas share that.
 
-use std::{net::Ipv4Addr, path::Path};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+};
 
 use approzium::{
     authenticator::{RedisReplays, dev::DevSts},
     identity::aws::PresignedLimits,
 };
 use approzium_peers::{Authority, Redis, eventually, peer};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 use tonic::{Code, Status};
 use tracing::subscriber::DefaultGuard;
 
@@ -110,6 +118,56 @@ async fn its_authority_is_exchanged_and_the_old_one_trusted_no_more() {
     assert_eq!(refused.code(), Code::Unavailable);
     let reason = exchange.log.reason(&request_id(&refused), "failed").await;
     assert_eq!(reason, "replay_store_unavailable");
+}
+
+/// As where a host is gone, and its address has moved to another.
+#[tokio::test]
+async fn a_connection_that_falls_silent_is_made_anew() {
+    let redis = peer!(Redis::start());
+    let way = Way::to(redis.url().trim_start_matches("redis://")).await;
+    let replays = RedisReplays::builder(format!("redis://{}", way.address));
+    let replays = replays.password_file(redis.password_path()).build();
+    let exchange = Exchange::with(replays.unwrap()).await;
+    exchange.login().await.unwrap();
+    way.falls_silent();
+    let refused = exchange.login().await.unwrap_err();
+    let reason = exchange.log.reason(&request_id(&refused), "failed").await;
+    assert_eq!(reason, "replay_store_unavailable");
+    exchange.login().await.unwrap();
+}
+
+/// Passes on what it is given, until it falls silent: then that of new connections alone.
+struct Way {
+    address: SocketAddr,
+    silence: watch::Sender<()>,
+}
+
+impl Way {
+    async fn to(server: &str) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let way = Way {
+            address: listener.local_addr().unwrap(),
+            silence: watch::Sender::new(()),
+        };
+        let (server, silence) = (server.to_owned(), way.silence.clone());
+        tokio::spawn(async move {
+            while let Ok((mut here, _)) = listener.accept().await {
+                let mut there = TcpStream::connect(&server).await.unwrap();
+                let mut silence = silence.subscribe();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut here, &mut there) => {}
+                        Ok(()) = silence.changed() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        way
+    }
+
+    fn falls_silent(&self) {
+        self.silence.send_replace(());
+    }
 }
 
 async fn replica(sts: &DevSts, replays: RedisReplays) -> House {

@@ -1,6 +1,7 @@
 //! The connection of the moment, and what it is made with.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -10,6 +11,7 @@ use ::redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use arc_swap::ArcSwapOption;
+use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::PATIENCE;
@@ -38,7 +40,8 @@ pub(super) struct Files {
 pub(super) struct Live {
     client: Client,
     /// Made when it is first needed. It is made anew by itself where it breaks, and by us where Redis
-    /// would not have it: that it would remember for ever.
+    /// would not have it, which it would remember for ever, or has fallen silent: of a host that is
+    /// gone nobody hears that its connections are.
     connection: Mutex<Option<Arc<ConnectionManager>>>,
     pub(super) files: Files,
     /// The last that was answered, until this one is: a password is seldom exchanged in the file
@@ -104,14 +107,16 @@ impl Live {
     }
 
     pub(super) async fn ask(&self, command: &Cmd) -> RedisResult<Option<String>> {
-        let answer = self.ask_alone(command).await;
+        let deadline = Instant::now() + PATIENCE;
+        let answer = self.ask_alone(command, deadline).await;
         let Some(before) = self.before.load_full() else {
             return answer;
         };
         match answer {
             // Of another authority nobody asks the one before: it would be trusted for ever.
             Err(error) if error.kind() == ErrorKind::AuthenticationFailed => {
-                before.ask_alone(command).await.map_err(|_| error)
+                let answer = before.ask_alone(command, deadline).await;
+                answer.map_err(|_| error)
             }
             Ok(answer) => {
                 self.before.store(None);
@@ -121,14 +126,14 @@ impl Live {
         }
     }
 
-    async fn ask_alone(&self, command: &Cmd) -> RedisResult<Option<String>> {
+    async fn ask_alone(&self, command: &Cmd, deadline: Instant) -> RedisResult<Option<String>> {
         let connection = self.connection()?;
-        let answer = command
-            .query_async(&mut ConnectionManager::clone(&connection))
-            .await;
+        let mut asked = ConnectionManager::clone(&connection);
+        let answer = timeout_at(deadline, command.query_async(&mut asked));
+        let answer = answer.await.unwrap_or_else(|_| Err(silence()));
         if answer
             .as_ref()
-            .is_err_and(|error: &RedisError| !error.is_io_error())
+            .is_err_and(|error: &RedisError| error.is_timeout() || !error.is_io_error())
         {
             let mut current = locked(&self.connection);
             current.take_if(|current| Arc::ptr_eq(current, &connection));
@@ -149,6 +154,10 @@ impl Live {
     pub(super) fn last_good(self: &Arc<Self>) -> Arc<Live> {
         self.before.load_full().unwrap_or_else(|| self.clone())
     }
+}
+
+fn silence() -> RedisError {
+    io::Error::new(io::ErrorKind::TimedOut, "no answer in time").into()
 }
 
 /// Whoever waits for a connection that cannot be had is told so, and the next one dials again.
