@@ -66,10 +66,24 @@ impl Service {
     }
 
     async fn login_at(&self, host: &str, user: &str) -> Login {
-        let start = v2::HandshakeStart {
+        self.begun_by(v2::HandshakeStart {
             host: host.into(),
             ..start(&self.token, user)
-        };
+        })
+        .await
+    }
+
+    /// As [`login`](Self::login), once more after the database refused what was answered.
+    async fn login_again(&self, user: &str) -> Login {
+        self.begun_by(v2::HandshakeStart {
+            host: "db.example".into(),
+            after_refusal: true,
+            ..start(&self.token, user)
+        })
+        .await
+    }
+
+    async fn begun_by(&self, start: v2::HandshakeStart) -> Login {
         let mut handshake = self.client.start(start).await;
         let status = match handshake.answer().await {
             Ok(v2::authenticate_response::Message::Accepted(_)) => return Login::Accepted,

@@ -2,8 +2,9 @@
 //!
 //! One document a place is asked for, with the records of all its users. An answer is good for the
 //! time to live from the moment it was asked for, whether it holds records or none; a failure is
-//! good for nobody but those who waited for it. However many want one place, one question is under
-//! way.
+//! good for nobody but those who waited for it, or for a second where the manager did its work:
+//! anybody can name a place that it refuses, again and again. However many want one place, one
+//! question is under way.
 //!
 //! A sign of rotation is one against a version of a record: nobody is given that version again
 //! unless the secrets manager still has it when asked after the sign. See [`signs`].
@@ -86,6 +87,8 @@ impl Default for Lifetimes {
 
 /// How long a secrets manager is taken for ready, or not, without asking it again.
 const READINESS: Duration = Duration::from_secs(1);
+/// Before a place that the manager does not give us is asked for again.
+const FAILURE: Duration = Duration::from_secs(1);
 /// Anybody with an identity can name hosts: what they fill is bounded, and what they ask.
 const MAX_PLACES: u64 = 10_000;
 const MAX_QUESTIONS: usize = 32;
@@ -149,10 +152,16 @@ impl<S: Source> Cached<S> {
         let begun = slot.begun.load(Ordering::Acquire);
         let answered = slot.answered.load(Ordering::Acquire);
         let usual = freshness == Freshness::Usual;
-        if usual
-            && let Some(good) = slot.good(self.lifetimes.ttl)
-            && slot.signs.standing(identity, key, &good) == Standing::Good
-        {
+        // Of a question that failed, too, nobody hears who may have what is kept.
+        let kept = || {
+            let good = slot.good(self.lifetimes.ttl).filter(|_| usual)?;
+            (slot.signs.standing(identity, key, &good) == Standing::Good).then_some(good)
+        };
+        let unless_kept = |answer: Arc<Answer>| match &answer.records {
+            Ok(_) => answer,
+            Err(_) => kept().unwrap_or(answer),
+        };
+        if let Some(good) = kept() {
             return Ok(good);
         }
         // Before the place is: others who want the same do not wait for this account.
@@ -161,18 +170,21 @@ impl<S: Source> Cached<S> {
         let Ok(_turn) = turn.await else {
             return Err(Unavailable::new(
                 Trouble::Slow,
-                "its account waits for the records of too many databases",
+                format!(
+                    "{MAX_QUESTIONS_OF_ACCOUNT} logins of its account wait for records already: the \
+                     secrets manager is slow, or they name many databases that are",
+                ),
             ));
         };
         let _asking = slot.asking.lock().await;
         // Somebody else may have asked meanwhile.
         let since = if usual { answered } else { begun };
         let last = slot.last.load_full();
-        let shared = last.filter(|last| last.question > since);
+        let shared = last.filter(|last| last.question > since || usual && last.was_just_refused());
         let mut reread = (!usual).then_some(key);
         if let Some(shared) = shared.or_else(|| slot.good(self.lifetimes.ttl).filter(|_| usual)) {
             match slot.signs.standing(identity, key, &shared) {
-                Standing::Good => return Ok(shared),
+                Standing::Good => return Ok(unless_kept(shared)),
                 Standing::AskAgain => reread = Some(key),
                 Standing::Withheld => {
                     return Err(Unavailable::new(
@@ -185,10 +197,10 @@ impl<S: Source> Cached<S> {
         }
         let answer = self.ask(&slot, place, reread).await;
         if slot.signs.standing(identity, key, &answer) == Standing::Good {
-            return Ok(answer);
+            return Ok(unless_kept(answer));
         }
         // There was a sign against it while it was on its way.
-        Ok(self.ask(&slot, place, Some(key)).await)
+        Ok(unless_kept(self.ask(&slot, place, Some(key)).await))
     }
 
     /// To be called by who holds `asking`.
@@ -286,6 +298,18 @@ impl Slot {
     fn good(&self, ttl: Duration) -> Option<Arc<Answer>> {
         let good = self.good.load_full();
         good.filter(|answer| answer.asked.elapsed() < ttl)
+    }
+}
+
+impl Answer {
+    /// A manager that is away, sealed or slow may answer at any moment, and loses nothing by being
+    /// asked.
+    fn was_just_refused(&self) -> bool {
+        let refused = self.records.as_ref().is_err_and(|unavailable| {
+            use Trouble::{Malformed, Refused, Throttled};
+            matches!(unavailable.trouble, Refused | Malformed | Throttled)
+        });
+        refused && self.asked.elapsed() < FAILURE
     }
 }
 

@@ -211,7 +211,7 @@ async fn whoever_gives_up_keeps_nobody_waiting() {
 async fn trouble_is_not_kept() {
     let manager = Scripted::saying("one");
     let cached = manager.cached();
-    for trouble in [Trouble::Sealed, Trouble::Unreachable, Trouble::Refused] {
+    for trouble in [Trouble::Sealed, Trouble::Unreachable, Trouble::Slow] {
         manager.says(Err(trouble));
         assert_eq!(usual(&cached).await, Err(trouble));
     }
@@ -222,6 +222,25 @@ async fn trouble_is_not_kept() {
     assert_eq!(usual(&cached).await, is("one"));
     advance(TTL).await;
     assert_eq!(usual(&cached).await, Err(Trouble::Sealed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_the_manager_refuses_is_asked_for_once_a_second() {
+    let manager = Scripted::saying("one");
+    let cached = manager.cached();
+    let troubles = [Trouble::Refused, Trouble::Malformed, Trouble::Throttled];
+    for (asked, trouble) in troubles.into_iter().enumerate() {
+        manager.says(Err(trouble));
+        for _ in 0..100 {
+            assert_eq!(usual(&cached).await, Err(trouble));
+        }
+        advance(FAILURE - Duration::from_millis(1)).await;
+        assert_eq!(usual(&cached).await, Err(trouble));
+        assert_eq!(manager.asked(), asked + 1);
+        advance(Duration::from_millis(1)).await;
+    }
+    manager.says(Ok(Some("one")));
+    assert_eq!(usual(&cached).await, is("one"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -309,9 +328,17 @@ async fn a_salt_keeps_nobody_out_while_the_manager_does_not_answer() {
         let cached = manager.cached();
         assert_eq!(usual(&cached).await, is("one"));
         manager.says(Err(Trouble::Unreachable));
+        manager.takes(Duration::from_secs(1));
         assert!(cached.suspect(&version("one"), sign));
-        assert_eq!(reread(&cached).await, Err(Trouble::Unreachable));
+        // Those neither who come while it is asked.
+        let (again, meanwhile) = tokio::join!(reread(&cached), async {
+            tokio::task::yield_now().await;
+            usual(&cached).await
+        });
+        assert_eq!(again, Err(Trouble::Unreachable));
+        assert_eq!(meanwhile, is("one"), "{sign:?}");
         assert_eq!(usual(&cached).await, is("one"), "{sign:?}");
+        assert_eq!(manager.asked(), 2);
     }
 }
 

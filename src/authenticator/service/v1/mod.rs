@@ -27,7 +27,6 @@ use super::{REQUEST_ID, Shared, begin, refusal::Refusal};
 use crate::{
     authenticator::{
         audit::{Audit, Decision, Reason},
-        authorization::Refused,
         limits::OncePer,
         listener::Peer,
         metrics::{Ending, Phase},
@@ -291,9 +290,8 @@ impl Call {
         }
         let authorizer = &self.v1.shared.authorizer;
         match authorizer.reread(identity, &record, Sign::Retried).await {
-            // It need not be a retry: what is kept is good for its time.
-            None | Some(Err(Refused::Unavailable(_))) => Ok(record),
             Some(reread) => Ok(reread?),
+            None => Ok(record),
         }
     }
 
