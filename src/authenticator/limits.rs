@@ -17,14 +17,16 @@ pub(crate) use self::turns::Turns;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections in all: 10,000.
+    /// Connections in all: 10,000. As many calls are open at a time on those on which somebody proved
+    /// who he is.
     pub connections: usize,
     /// The same from one address (for IPv6: one /64): 2,000. To prove an identity, any AWS account
     /// will do: without this bound, one stranger who has one could take all the places there are.
     /// Where applications come through a proxy that hides their addresses, set it higher.
     pub connections_per_address: usize,
     /// Connections that no identity stands behind yet, in all: 1,000. As many calls on them are read at
-    /// a time, for which ten times as many may wait, and as many proofs verified.
+    /// a time, for which ten times as many may wait, and as many proofs verified. And of whoever is known
+    /// as many bring a message at a time that is longer than 8 KiB.
     pub unauthenticated: usize,
     /// The same from one address (for IPv6: one /64): 100.
     pub unauthenticated_per_address: usize,

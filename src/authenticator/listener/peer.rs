@@ -9,7 +9,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::MAX_STREAMS;
-use crate::authenticator::{limits::Pass, token::ClientCertificate};
+use crate::authenticator::{
+    limits::{Pass, neighbourhood},
+    token::ClientCertificate,
+};
 
 /// Calls of one connection that may be worked on. HTTP/2's own bound on streams knows only those
 /// that were not reset: half as many ([`MAX_STREAMS`]), so that no honest client meets this one.
@@ -46,6 +49,11 @@ impl Peer {
             stranger: Arc::new(Mutex::new(Some(pass))),
             known: CancellationToken::new(),
         }
+    }
+
+    /// Whom bounds count it with.
+    pub(crate) fn neighbourhood(&self) -> IpAddr {
+        neighbourhood(self.address.ip())
     }
 
     /// Cancelled once an identity was proved on this connection.

@@ -5,6 +5,7 @@
 //! audit line.
 
 mod handshake;
+mod known;
 mod mechanism;
 mod pace;
 mod refusal;
@@ -25,13 +26,14 @@ use tonic::{
 };
 use uuid::Uuid;
 
-use self::refusal::Refusal;
 #[cfg(fuzzing)]
 pub(crate) use self::v1::fuzzing;
 pub(crate) use self::{
+    known::Known,
     strangers::{Admitting, Strangers},
     v1::{V1, V1Service},
 };
+use self::{known::Place, refusal::Refusal};
 use super::{
     audit::{Audit, AuditLines, Decision, Reason},
     authorization::Authorizer,
@@ -75,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) keys: KeyStore,
     pub(crate) limits: Limits,
     pub(crate) strangers: Arc<Strangers>,
+    pub(crate) known: Known,
     /// Sessions in the making, of strangers.
     pub(crate) sessions: Arc<Gate<IpAddr>>,
     /// The same of who is known: whatever strangers do, these can go on.
@@ -154,6 +157,8 @@ struct Call<Q, A> {
     audit: Audit,
     span: ServerSpan,
     _place: OwnedSemaphorePermit,
+    /// Also where its answers have nobody left to hear them.
+    _open: Option<Place>,
 }
 
 type Answers<A> = Response<mpsc::Receiver<Result<A, Status>>>;
@@ -166,6 +171,7 @@ impl<Q, A> Call<Q, A> {
     ) -> Result<(Box<Self>, Answers<A>), Status> {
         let (peer, place, audit, span) =
             begin(&service.0, method, request.extensions(), request.metadata())?;
+        let open = request.extensions().get::<Place>().cloned();
         let (outbound, answers) = mpsc::channel(OUTBOUND);
         let mut response = Response::new(answers);
         if let Ok(id) = MetadataValue::try_from(&audit.request_id) {
@@ -179,6 +185,7 @@ impl<Q, A> Call<Q, A> {
             outbound,
             span,
             _place: place,
+            _open: open,
         });
         Ok((call, response))
     }

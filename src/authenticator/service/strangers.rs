@@ -30,7 +30,7 @@ use uuid::Uuid;
 use super::{Shared, refusal::Refusal};
 use crate::authenticator::{
     audit::{Audit, Reason},
-    limits::{Gate, Limits, Turns, neighbourhood},
+    limits::{Gate, Limits, Turns},
     listener::Peer,
 };
 
@@ -73,7 +73,7 @@ impl Strangers {
         if known.is_cancelled() {
             return Some(Admitted::Known);
         }
-        let from = neighbourhood(peer.address.ip());
+        let from = peer.neighbourhood();
         let turn = self.turn(peer, from);
         tokio::pin!(turn);
         if let Poll::Ready(turn) = poll!(&mut turn) {
@@ -151,23 +151,40 @@ where
                 _ => request,
             };
             match shared.strangers.admit(&peer, request.headers()).await {
-                Some(Admitted::Known) => service.call(request).await,
+                Some(Admitted::Known) => {
+                    let from = peer.neighbourhood();
+                    let Some(place) = shared.known.admit(from) else {
+                        let problem =
+                            "there are too many calls at a time from this address, or in all";
+                        return Ok(refused(&shared, S::NAME, &peer, problem).await);
+                    };
+                    let mut request = request.map(|message| shared.known.bounded(message, from));
+                    request.extensions_mut().insert(place.clone());
+                    let answer = service.call(request).await?;
+                    Ok(answer.map(|message| place.until_the_end_of(message)))
+                }
                 Some(Admitted::Stranger(turn)) => {
                     let answer = service.call(request).await?;
                     Ok(answer.map(|message| Message::new(Held::new(message, turn, &peer))))
                 }
-                None => Ok(refused(&shared, S::NAME, &peer).await),
+                None => {
+                    let problem =
+                        "there are too many calls on connections on which nobody is identified yet";
+                    Ok(refused(&shared, S::NAME, &peer, problem).await)
+                }
             }
         })
     }
 }
 
-async fn refused(shared: &Shared, service: &'static str, peer: &Peer) -> Response<Message> {
+async fn refused(
+    shared: &Shared,
+    service: &'static str,
+    peer: &Peer,
+    problem: &'static str,
+) -> Response<Message> {
     let request_id = Uuid::new_v4().to_string();
-    let refusal = Refusal::exhausted(
-        "there are too many calls on connections on which nobody is identified yet",
-        Reason::TooManyCalls,
-    );
+    let refusal = Refusal::exhausted(problem, Reason::TooManyCalls);
     let status = refusal.status(&request_id);
     let lines = shared.audit.clone();
     let audit = Audit::new(lines, service, request_id, peer.address);

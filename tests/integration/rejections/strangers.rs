@@ -1,5 +1,5 @@
 //! What may be asked on connections on which nobody has proved who they are, and what that keeps from
-//! who has.
+//! who has; and what these may.
 
 use std::{
     net::Ipv4Addr,
@@ -129,6 +129,41 @@ async fn calls_of_strangers_are_few_for_one_address_and_in_all() {
     drop(one);
     until("a place", async || third.challenge().await.ok()).await;
     house.running.shutdown().await;
+}
+
+/// Any AWS account is enough to be known: one address has only so many calls all the same, and so
+/// have all together. A call has its place until it is over.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn calls_of_the_known_are_few_for_one_address_and_in_all() {
+    let sts = dev_sts().await;
+    let (log, _recording) = Log::start();
+    let [mut of_one, mut in_all] = [(); 2].map(|()| Limits::default());
+    of_one.connections_per_address = 3;
+    in_all.connections = 3;
+    for (limits, is_for_one) in [(of_one, true), (in_all, false)] {
+        let house = House::start_with(sts.verifier(), &record("app", ""), |builder, _| {
+            builder.limits(limits)
+        })
+        .await;
+        let signer = dev_signer(&sts, "checkout").await;
+        let (known, other) = (house.client().await, from(&house, 2).await);
+        let token = known.session(&signer).await.session_token;
+        other.accepted(&token, "app").await;
+        // The calls before may be over a moment later.
+        let mut open = Vec::new();
+        while open.len() < 3 {
+            let silent = async || known.silent().await.ok();
+            open.push(until("a place", silent).await);
+        }
+        let refused = known.silent().await.map(drop).unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        let reason = log.reason(&request_id(&refused), "denied").await;
+        assert_eq!(reason, "too_many_calls");
+        assert_eq!(other.silent().await.is_ok(), is_for_one);
+        open.pop();
+        until("a place", async || known.silent().await.ok()).await;
+    }
 }
 
 #[tokio::test]
