@@ -18,6 +18,7 @@ use super::{
     readiness::Readiness,
     service::{Admitting, MAX_MESSAGE_SIZE, MAX_V1_MESSAGE_SIZE, Service, V1Service},
     timely::Timely,
+    token::MAX_SESSION_LIFETIME,
 };
 use crate::{
     error::printable,
@@ -87,7 +88,12 @@ pub(super) async fn serve_grpc(
     // A task of its own: tonic forgets what it waits for when it gets no more connections.
     tokio::spawn(tell(health, readiness, drain.clone()));
     let draining = drain.cancelled_owned();
-    let server = tonic::transport::Server::builder()
+    let mut server = tonic::transport::Server::builder();
+    if acceptor.is_mutual() {
+        // An authority that is taken off would else be trusted for as long as a connection is open.
+        server = server.max_connection_age(MAX_SESSION_LIFETIME);
+    }
+    let server = server
         .max_concurrent_streams(MAX_STREAMS)
         .initial_connection_window_size(WINDOW)
         .initial_stream_window_size(WINDOW)

@@ -24,7 +24,7 @@ pub(crate) use self::peer::Peer;
 use super::{
     limits::{Gate, Limits, OncePer, Pass, neighbourhood},
     metrics::Metrics,
-    tls::{Endpoint, LiveTls},
+    tls::{Endpoint, LiveTls, remaining},
     token::{ClientCertificate, certificate_digest},
 };
 
@@ -143,15 +143,12 @@ impl Acceptor {
             let handshake =
                 tokio::time::timeout(acceptor.handshake_timeout, acceptor.secure(stream));
             let problem = match handshake.await {
-                Ok(Ok((io, certificate))) => {
+                Ok(Ok((io, shown))) => {
+                    let (certificate, validity) = shown.unzip();
                     let peer = Peer::new(address, certificate, pass);
-                    let connection = Connection::new(
-                        io,
-                        peer,
-                        place,
-                        acceptor.handshake_timeout,
-                        acceptor.abort.clone(),
-                    );
+                    let silence = acceptor.handshake_timeout;
+                    let abort = acceptor.abort.clone();
+                    let connection = Connection::new(io, peer, place, silence, validity, abort);
                     // Nobody takes it any more once the server stops.
                     let _ = connections.send(connection).await;
                     return;
@@ -163,7 +160,11 @@ impl Acceptor {
         });
     }
 
-    async fn secure(&self, stream: TcpStream) -> io::Result<(Io, Option<ClientCertificate>)> {
+    /// With the certificate that was shown, and for how long that is valid.
+    async fn secure(
+        &self,
+        stream: TcpStream,
+    ) -> io::Result<(Io, Option<(ClientCertificate, Duration)>)> {
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
             return Ok((Io::Plain(stream), None));
@@ -175,13 +176,13 @@ impl Acceptor {
             .1
             .peer_certificates()
             .and_then(|chain| chain.first())
-            .map(|certificate| certificate_digest(certificate));
+            .map(|certificate| (certificate_digest(certificate), remaining(certificate)));
         Ok((Io::Tls(Box::new(stream)), certificate))
     }
 }
 
-/// An accepted connection. It ends when the server gives up on draining, or when nobody began to
-/// speak, or was identified, on it for too long.
+/// An accepted connection. It ends when the server gives up on draining, when nobody began to speak,
+/// or was identified, on it for too long, and with the certificate that was shown on it.
 pub(crate) struct Connection {
     io: Io,
     peer: Peer,
@@ -203,6 +204,7 @@ impl Connection {
         peer: Peer,
         place: Pass<IpAddr>,
         silence: Duration,
+        validity: Option<Duration>,
         abort: CancellationToken,
     ) -> Self {
         let (known, begun) = (peer.known().clone(), CancellationToken::new());
@@ -212,6 +214,7 @@ impl Connection {
                 () = abort.cancelled() => {}
                 () = missed(silence, spoken) => {}
                 () = missed(STRANGERS_STAY, known) => {}
+                () = over(validity) => {}
             }
         };
         Connection {
@@ -257,6 +260,13 @@ async fn missed(within: Duration, event: CancellationToken) {
         .is_ok()
     {
         std::future::pending::<()>().await;
+    }
+}
+
+async fn over(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -348,8 +358,14 @@ mod tests {
             let peer = Peer::new(address, None, pass());
             let silence = Duration::from_secs(10);
             let abort = CancellationToken::new();
-            let mut connection =
-                Connection::new(Io::Plain(stream), peer.clone(), pass(), silence, abort);
+            let mut connection = Connection::new(
+                Io::Plain(stream),
+                peer.clone(),
+                pass(),
+                silence,
+                None,
+                abort,
+            );
             let mut preface = [7; PREFACE];
             client.write_all(&preface).await.unwrap();
             connection.read_exact(&mut preface).await.unwrap();
@@ -366,6 +382,27 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_with_the_certificate_that_was_shown_on_it() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let (stream, address) = listener.accept().await.unwrap();
+        let gate = Gate::new(2, 2);
+        let pass = || gate.enter(address.ip()).unwrap();
+        let peer = Peer::new(address, None, pass());
+        let (hour, abort) = (Duration::from_secs(3_600), CancellationToken::new());
+        let io = Io::Plain(stream);
+        let mut connection =
+            Connection::new(io, peer.clone(), pass(), hour, Some(24 * hour), abort);
+        client.write_all(&[7; PREFACE]).await.unwrap();
+        connection.read_exact(&mut [7; PREFACE]).await.unwrap();
+        peer.is_known();
+        let began = tokio::time::Instant::now();
+        assert!(connection.read_u8().await.is_err());
+        assert_eq!(began.elapsed().as_secs(), 24 * 3_600);
+    }
+
     /// HTTP/2 does not read on while it has something to write: who takes nothing is still to go.
     #[tokio::test]
     async fn who_does_not_read_is_not_kept_either() {
@@ -380,7 +417,7 @@ mod tests {
         let abort = CancellationToken::new();
         let silence = Duration::from_secs(600);
         let io = Io::Plain(stream);
-        let mut connection = Connection::new(io, peer, pass(), silence, abort.clone());
+        let mut connection = Connection::new(io, peer, pass(), silence, None, abort.clone());
 
         let mut write = async || {
             poll_fn(|context| {

@@ -5,6 +5,7 @@ mod live;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use rustls::{
@@ -274,6 +275,15 @@ fn validity(certificates: &[CertificateDer<'_>]) -> Option<Validity> {
             Some((from.max(later), until.min(earlier)))
         })
         .flatten()
+}
+
+/// For how long a certificate is still valid. One that cannot be read is for no time.
+pub(crate) fn remaining(certificate: &CertificateDer<'_>) -> Duration {
+    let until = validity(std::slice::from_ref(certificate)).map_or(0, |(_, until)| until);
+    let until = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(until));
+    until
+        .and_then(|until| until.duration_since(SystemTime::now()).ok())
+        .unwrap_or_default()
 }
 
 fn ip_address(octets: &[u8]) -> Option<String> {

@@ -3,7 +3,11 @@
 //! Where time is paused it goes on by itself whenever nothing else happens: minutes are waited for
 //! in no time.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use approzium::authenticator::Limits;
 use approzium_peers::Authority;
@@ -277,6 +281,23 @@ fn speaking(
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth()
+}
+
+#[tokio::test]
+async fn a_connection_is_over_when_its_client_s_certificate_is() {
+    let house = mutual().await;
+    let end = SystemTime::now() + Duration::from_secs(3);
+    let own = house.authority.client_until("application", end);
+    let own = TlsConnector::from(Arc::new(showing(house.tls(), &own)));
+    let stream = TcpStream::connect(house.running.grpc_addr()).await.unwrap();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let mut stream = own.connect(name, stream).await.unwrap();
+    stream.write_all(PREFACE).await.unwrap();
+    assert!(stream.read(&mut [0; 64]).await.unwrap() > 0);
+    // A stranger who has begun to speak would have 90.
+    let over = async { while matches!(stream.read(&mut [0; 64]).await, Ok(1..)) {} };
+    let over = timeout(Duration::from_secs(20), over).await;
+    assert!(over.is_ok() && SystemTime::now() >= end - Duration::from_secs(1));
 }
 
 /// TLS would take up what was agreed on at the port that demands less.

@@ -1,6 +1,9 @@
 //! A certificate authority for one test.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -84,7 +87,14 @@ impl Authority {
             names.first().copied().unwrap_or("server"),
             names,
             ExtendedKeyUsagePurpose::ServerAuth,
+            None,
         )
+    }
+
+    /// The same, valid until then alone.
+    pub fn server_until(&self, names: &[&str], end: SystemTime) -> Certificate {
+        let name = names.first().copied().unwrap_or("server");
+        self.issue(name, names, ExtendedKeyUsagePurpose::ServerAuth, Some(end))
     }
 
     /// A server's certificate for `localhost`, 127.0.0.1 and ::1.
@@ -94,7 +104,17 @@ impl Authority {
 
     /// A client's certificate. PostgreSQL compares the common name with the database user.
     pub fn client(&self, common_name: &str) -> Certificate {
-        self.issue(common_name, &[], ExtendedKeyUsagePurpose::ClientAuth)
+        self.issue(common_name, &[], ExtendedKeyUsagePurpose::ClientAuth, None)
+    }
+
+    /// The same, valid until then alone.
+    pub fn client_until(&self, common_name: &str, end: SystemTime) -> Certificate {
+        self.issue(
+            common_name,
+            &[],
+            ExtendedKeyUsagePurpose::ClientAuth,
+            Some(end),
+        )
     }
 
     /// Writes the authority's certificate where a connection string or a flag can name it.
@@ -109,6 +129,7 @@ impl Authority {
         common_name: &str,
         names: &[&str],
         usage: ExtendedKeyUsagePurpose,
+        end: Option<SystemTime>,
     ) -> Certificate {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("the names are DNS names");
@@ -116,6 +137,9 @@ impl Authority {
             .distinguished_name
             .push(DnType::CommonName, common_name);
         params.extended_key_usages = vec![usage];
+        if let Some(end) = end {
+            params.not_after = end.into();
+        }
         params.use_authority_key_identifier_extension = true;
         let key =
             KeyPair::generate_for(self.signature.algorithm()).expect("a key can be generated");
