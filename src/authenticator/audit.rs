@@ -2,7 +2,8 @@
 //! its own.
 //!
 //! A decision is: a session is granted or not; a proof is given for a database or not; a login
-//! ended so or so. The reason is from a closed list. What a peer wrote is escaped.
+//! ended so or so. The reason is from a closed list. What a peer wrote is a string, which the log
+//! escapes in both its forms.
 
 mod lines;
 mod reason;
@@ -151,16 +152,15 @@ impl Audit {
                     user_id = identity.map(|identity| identity.user_id.as_str()),
                     session = self.session.as_deref(),
                     peer = %self.peer,
-                    dbhost = target.map(|target| ::tracing::field::debug(&target.host)),
+                    dbhost = target.map(|target| target.host.as_str()),
                     dbport = target.map(|target| target.port),
-                    dbuser = target.map(|target| ::tracing::field::debug(&target.user)),
-                    dbname = target.map(|target| ::tracing::field::debug(&target.database)),
-                    client = (!self.client_version.is_empty())
-                        .then(|| ::tracing::field::debug(&self.client_version)),
+                    dbuser = target.map(|target| target.user.as_str()),
+                    dbname = target.map(|target| target.database.as_str()),
+                    client = Some(self.client_version.as_str()).filter(|version| !version.is_empty()),
                     method = self.method.map(Method::as_str),
                     attribution = (!self.attribution.is_empty())
                         .then(|| ::tracing::field::debug(&self.attribution)),
-                    detail = detail.map(::tracing::field::debug),
+                    detail,
                     not_written,
                     "decision",
                 )

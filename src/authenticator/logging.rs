@@ -12,7 +12,10 @@ use std::{
 };
 
 use tracing_subscriber::{
-    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _,
+    filter::{LevelFilter, ParseError},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 use self::lines::Lines;
@@ -37,9 +40,23 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// What `log_level` may say: a level, or directives such as `info,approzium::audit=off`.
+/// What `log_level` may say: a level, or directives such as `info,approzium::audit=off`. Unless they
+/// name it, audit lines are written whatever the level.
 pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(level).map_err(|error| error.to_string())
+    // A word of its own would be the name of a target: a misspelt level is one that nobody has.
+    let words = level.split(',');
+    for word in words.filter(|word| !word.contains(['=', ':', '[', '{', '}', ']'])) {
+        word.parse::<LevelFilter>().map_err(|_| {
+            let word = printable(word);
+            format!("{word:?} is no level: error, warn, info, debug, trace or off, or target=level")
+        })?;
+    }
+    let filter = EnvFilter::try_new(level).map_err(|error| error.to_string())?;
+    if level.contains(AUDIT) {
+        return Ok(filter);
+    }
+    let audit = format!("{AUDIT}=info").parse();
+    Ok(filter.add_directive(audit.map_err(|error: ParseError| error.to_string())?))
 }
 
 /// Begins to log. A program that has a subscriber already keeps it.
@@ -108,4 +125,78 @@ pub(crate) fn flush() {
 /// Lines that were lost.
 pub(crate) fn lost() -> u64 {
     LINES.get().map_or(0, Lines::lost)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Which of four lines are logged.
+    fn logged(level: &str) -> [bool; 4] {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = lines.clone();
+        let writer = move || Sink(sink.clone());
+        let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+        let subscriber =
+            tracing_subscriber::registry().with(layer.with_filter(filter(level).unwrap()));
+        ::tracing::subscriber::with_default(subscriber, || {
+            ::tracing::info!(target: AUDIT, "audit info");
+            ::tracing::debug!(target: AUDIT, "audit debug");
+            ::tracing::info!("other info");
+            ::tracing::error!("other error");
+        });
+        let written = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
+        ["audit info", "audit debug", "other info", "other error"]
+            .map(|line| written.contains(line))
+    }
+
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn audit_lines_are_written_whatever_the_level_but_for_their_own() {
+        assert_eq!(logged("info"), [true, false, true, true]);
+        assert_eq!(logged("warn"), [true, false, false, true]);
+        assert_eq!(logged("off"), [true, false, false, false]);
+        assert_eq!(logged("error,approzium=info"), [true, false, true, true]);
+        assert_eq!(
+            logged("info,approzium::audit=off"),
+            [false, false, true, true]
+        );
+        assert_eq!(
+            logged("off,approzium::audit=debug"),
+            [true, true, false, false]
+        );
+    }
+
+    #[test]
+    fn a_misspelt_level_is_no_target() {
+        for level in ["inof", "info,wran", "in\nfo"] {
+            let problem = filter(level).unwrap_err();
+            assert!(
+                problem.contains("is no level") && !problem.contains('\n'),
+                "{problem}"
+            );
+        }
+        assert!(filter("info,approzium=bogus").is_err());
+        for level in [
+            "INFO",
+            "3",
+            "info,h2=off,approzium::authenticator[{x}]=trace",
+        ] {
+            assert!(filter(level).is_ok(), "{level}");
+        }
+    }
 }

@@ -64,7 +64,8 @@ settings! {
     }
     "logging" {
         "log_level" "APPROZIUM_LOG_LEVEL" Value
-            "error, warn, info, debug, trace, or directives such as info,h2=warn [default: info]"
+            "error, warn, info, debug, trace, or directives such as info,h2=warn; audit lines are written \
+             unless approzium::audit=off [default: info]"
         "log_format" "APPROZIUM_LOG_FORMAT" Value
             "text or json [default: text]"
         "audit_log_path" "APPROZIUM_AUDIT_LOG_PATH" Value

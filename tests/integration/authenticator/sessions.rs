@@ -30,7 +30,7 @@ async fn a_good_proof_is_worth_a_session() {
     let line = dev.audit(&grant.request_id, "allowed").await;
     assert_eq!(line["reason"], "session_granted");
     assert_eq!(line["iam_arn"], ROLE);
-    assert_eq!(line["client"], "\"test/1\"");
+    assert_eq!(line["client"], "test/1");
 }
 
 #[tokio::test]

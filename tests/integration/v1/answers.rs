@@ -80,8 +80,8 @@ async fn each_method_answers_as_the_originals_did() {
         ("reason", "scram_answered"),
         ("method", "scram-sha-256"),
         ("iam_arn", CHECKOUT),
-        ("dbuser", "\"user\""),
-        ("client", "\"v1/python\""),
+        ("dbuser", "user"),
+        ("client", "v1/python"),
     ] {
         assert_eq!(line[field], value, "{line}");
     }
