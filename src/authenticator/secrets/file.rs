@@ -57,6 +57,18 @@ pub(super) enum Permissions {
     Unchecked,
 }
 
+impl Permissions {
+    fn expect_records(self) -> bool {
+        match self {
+            Permissions::Enforced => true,
+            #[cfg(feature = "kubernetes")]
+            Permissions::OwnerWrites => true,
+            #[cfg(feature = "dev")]
+            Permissions::Unchecked => false,
+        }
+    }
+}
+
 impl LocalSecrets {
     /// Reads the file.
     ///
@@ -134,7 +146,17 @@ impl Secrets for LocalSecrets {
     }
 
     async fn ready(&self) -> Result<(), Unavailable> {
-        self.file.now(Freshness::Usual).await.map(drop)
+        let found = self.file.now(Freshness::Usual).await?;
+        let Records { path, permissions } = self.file.file();
+        // With none nobody can be let in: whoever put it there was not done with it.
+        if found.is_empty() && permissions.expect_records() {
+            return Err(unavailable(
+                Trouble::Unreachable,
+                path,
+                "it holds no record",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -269,6 +291,25 @@ mod tests {
 
         write(&path, &record("other"), 0o600);
         assert_eq!(look().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_file_without_records_is_not_ready_but_for_development() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.yaml");
+        for (text, is_ready) in [("", false), ("[]\n", false), (&record("app"), true)] {
+            write(&path, text, 0o600);
+            let ready = LocalSecrets::open(&path).unwrap().ready().await;
+            assert_eq!(ready.is_ok(), is_ready, "{text}");
+            let says = ready.map_or_else(|error| error.to_string(), |()| String::new());
+            assert!(is_ready || says.ends_with("secrets.yaml: it holds no record"));
+            #[cfg(feature = "dev")]
+            LocalSecrets::open_unchecked(&path)
+                .unwrap()
+                .ready()
+                .await
+                .unwrap();
+        }
     }
 
     #[tokio::test]

@@ -308,7 +308,10 @@ async fn a_crowd_at_one_port_takes_no_place_of_the_other() {
     let sts = dev_sts().await;
     let mut limits = Limits::default();
     limits.unauthenticated = 2;
-    let house = House::start_with(sts.verifier(), "", |builder, _| builder.limits(limits)).await;
+    let house = House::start_with(sts.verifier(), &record("app", ""), |builder, _| {
+        builder.limits(limits)
+    })
+    .await;
     let (grpc, http) = (
         house.running.grpc_addr(),
         house.running.http_addr().unwrap(),

@@ -188,7 +188,7 @@ async fn what_a_connection_may_send_ahead_is_bounded() {
 
 async fn mutual() -> House {
     let sts = dev_sts().await;
-    House::start_with(sts.verifier(), "", |builder, authority| {
+    House::start_with(sts.verifier(), &record("app", ""), |builder, authority| {
         let tls = server_tls(authority, &NAMES);
         builder.tls(tls.with_client_ca(authority.pem().as_bytes()).unwrap())
     })

@@ -17,7 +17,10 @@ use tonic_health::pb::{
 use tonic_prost::ProstCodec;
 
 use super::{House, dev_signer, dev_sts};
-use crate::authenticator::client::{Client, channel};
+use crate::authenticator::{
+    client::{Client, channel},
+    process::record,
+};
 
 const CALLS: [&str; 5] = [
     "/approzium.authenticator.protos.Authenticator/GetPGMD5Hash",
@@ -83,7 +86,7 @@ async fn ask(
 
 #[tokio::test]
 async fn who_watches_its_health_is_told_and_keeps_it_from_ending_no_longer() {
-    let house = House::start(dev_sts().await.verifier(), "").await;
+    let house = House::start(dev_sts().await.verifier(), &record("app", "")).await;
     let channel = channel(&house.address(), house.tls()).await.unwrap();
     let mut watches = Vec::new();
     for service in ["", "approzium.v2.Authenticator"] {
