@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     audit::Reason,
+    limits::locked,
     metrics::Metrics,
     secrets::{Secrets, Trouble},
 };
@@ -32,7 +33,16 @@ pub(crate) struct Readiness {
     metrics: Arc<Metrics>,
     leaving: CancellationToken,
     /// Held while the secrets manager is asked: whoever comes meanwhile gets that answer.
-    latest: Mutex<Option<(Instant, Result<(), Trouble>)>>,
+    latest: Mutex<Option<(Instant, Result<(), Problem>)>>,
+    /// What was last said of the certificate.
+    certificate: std::sync::Mutex<&'static str>,
+}
+
+/// Why no records can be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Problem {
+    trouble: Trouble,
+    detail: String,
 }
 
 /// What was found. The body of `/v1/ready`.
@@ -52,7 +62,7 @@ impl State {
 }
 
 const READY: &str = "ready";
-const OK: &str = "ok";
+pub(crate) const OK: &str = "ok";
 
 impl Readiness {
     pub(crate) fn new(
@@ -65,15 +75,16 @@ impl Readiness {
             metrics,
             leaving,
             latest: Mutex::new(None),
+            certificate: std::sync::Mutex::new(OK),
         }
     }
 
     pub(crate) async fn state(&self) -> State {
         let secrets = match self.secrets().await {
             Ok(()) => OK,
-            Err(trouble) => Reason::from(trouble).as_str(),
+            Err(problem) => Reason::from(problem.trouble).as_str(),
         };
-        let certificate = certificate(self.metrics.validity(), SystemTime::now());
+        let certificate = self.certificate();
         let draining = self.is_draining();
         let is_ready = secrets == OK && matches!(certificate, OK | PLAINTEXT) && !draining;
         self.metrics.ready(is_ready);
@@ -94,35 +105,57 @@ impl Readiness {
         &self.leaving
     }
 
-    async fn secrets(&self) -> Result<(), Trouble> {
+    async fn secrets(&self) -> Result<(), Problem> {
         let mut latest = self.latest.lock().await;
-        if let Some((at, found)) = *latest
+        if let Some((at, found)) = &*latest
             && at.elapsed() < GOOD_FOR
         {
-            return found;
+            return found.clone();
         }
-        let found = match tokio::time::timeout(PATIENCE, self.secrets.ready()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(unavailable)) => Err((unavailable.trouble, unavailable.to_string())),
-            Err(_) => Err((Trouble::Slow, "no answer in time".to_owned())),
+        let asked = tokio::time::timeout(PATIENCE, self.secrets.ready()).await;
+        let found = match asked {
+            Ok(ready) => ready.map_err(|unavailable| Problem {
+                detail: printable(&unavailable.to_string()),
+                trouble: unavailable.trouble,
+            }),
+            Err(_) => Err(Problem {
+                trouble: Trouble::Slow,
+                detail: "no answer in time".to_owned(),
+            }),
         };
-        let before = latest.map_or(Ok(()), |(_, before)| before);
-        let found = found.map_err(|(trouble, detail)| {
-            // Once for each change: probes come every few seconds.
-            if before != Err(trouble) {
-                let detail = printable(&detail);
+        let before = latest.take().map_or(Ok(()), |(_, before)| before);
+        // Once for each change: probes come every few seconds.
+        match &found {
+            Err(Problem { trouble, detail }) if found != before => {
                 ::tracing::warn!(?trouble, ?detail, "not ready: no records can be had");
             }
-            trouble
-        });
-        *latest = Some((Instant::now(), found));
+            Ok(()) if found != before => ::tracing::info!("records can be had again"),
+            _ => {}
+        }
+        *latest = Some((Instant::now(), found.clone()));
+        found
+    }
+
+    fn certificate(&self) -> &'static str {
+        let found = certificate(self.metrics.validity(), SystemTime::now());
+        let before = std::mem::replace(&mut *locked(&self.certificate), found);
+        match found {
+            _ if found == before => {}
+            PLAINTEXT => {}
+            OK => ::tracing::info!("the certificate is valid again"),
+            _ => ::tracing::error!(
+                certificate = found,
+                "not ready: applications refuse the certificate (tls_cert_path)",
+            ),
+        }
         found
     }
 }
 
 const PLAINTEXT: &str = "plaintext";
 
-fn certificate(validity: Option<Validity>, now: SystemTime) -> &'static str {
+/// `ok`, or why applications refuse it.
+pub(crate) fn certificate(validity: Option<Validity>, now: SystemTime) -> &'static str {
     let now = now
         .duration_since(UNIX_EPOCH)
         .map_or(0, |now| now.as_secs());

@@ -22,7 +22,11 @@ use x509_cert::{
 
 use self::live::Configs;
 pub(crate) use self::live::{Endpoint, LiveTls};
-use super::{metrics::Metrics, readiness::Validity, secrets::exposure};
+use super::{
+    metrics::Metrics,
+    readiness::{OK, Validity, certificate},
+    secrets::exposure,
+};
 use crate::{Error, Result};
 
 /// A certificate, its key, and whom it asks for certificates of their own.
@@ -156,6 +160,18 @@ impl ServerTls {
     /// From when and until when every certificate of the chain is valid, in seconds since 1970.
     pub(crate) fn validity(&self) -> Option<Validity> {
         validity(&self.material.chain)
+    }
+
+    /// A certificate that has ended is not put in the place of one that has not.
+    fn may_replace(&self, other: &Self) -> Result<()> {
+        let now = SystemTime::now();
+        match certificate(self.validity(), now) {
+            OK => Ok(()),
+            _ if certificate(other.validity(), now) != OK => Ok(()),
+            problem => Err(Error::configuration(format!(
+                "tls_cert_path: it is {problem}"
+            ))),
+        }
     }
 
     /// Why its key is no secret, if it was read from a file that others can reach.

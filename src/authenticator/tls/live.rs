@@ -50,6 +50,7 @@ impl LiveTls {
                     let tls = in_use.read_again(&files)?;
                     let changed = !tls.material.is(&in_use.material);
                     if changed {
+                        tls.may_replace(&in_use)?;
                         configs.store(Arc::new(Configs::of(&tls)?));
                         tls.show(&metrics);
                         *in_use = tls;

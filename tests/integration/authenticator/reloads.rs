@@ -1,6 +1,11 @@
 //! What is exchanged while it serves: certificates, authorities of clients, keys of sessions.
 
-use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use approzium::authenticator::{
     Authenticator, LocalSecrets, Running, ServerTls, SessionKeys, dev::DevSts,
@@ -110,6 +115,40 @@ async fn a_new_certificate_is_for_new_connections_and_a_broken_one_changes_nothi
     .await;
     assert_eq!(service.complaints().len(), 1);
     assert_eq!(before.challenge().await.unwrap().nonce.len(), 32);
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_ended_replaces_no_good_one_and_its_end_is_said() {
+    let authority = Authority::new(Signature::EcdsaP256Sha256);
+    let service = Service::start(&authority, &[]).await;
+    let until_then = |end| {
+        let server = authority.server_until(&["localhost", "127.0.0.1"], end);
+        server.write(service.folder.path(), "server").unwrap();
+    };
+    until_then(SystemTime::now() - Duration::from_secs(60));
+    let complaint = until("a complaint", async || service.complaints().pop()).await;
+    let problem = complaint["problem"].as_str().unwrap();
+    assert!(
+        problem.contains("tls_cert_path: it is expired"),
+        "{problem}"
+    );
+    assert!(service.client(trusting(&authority)).await.is_some());
+
+    until_then(SystemTime::now() + Duration::from_secs(6));
+    let not_ready = service.process.line("its end", |line| {
+        let message = line["message"].as_str().unwrap_or_default();
+        message.starts_with("not ready: applications refuse the certificate")
+    });
+    let not_ready = not_ready.await;
+    assert_eq!(not_ready["level"], "ERROR");
+    assert_eq!(not_ready["certificate"], "expired");
+    service.exchange(&authority);
+    let again = "the certificate is valid again";
+    service
+        .process
+        .line(again, |line| line["message"] == again)
+        .await;
+    assert!(service.client(trusting(&authority)).await.is_some());
 }
 
 /// It serves on: who made the file so has to be told, and not the applications.

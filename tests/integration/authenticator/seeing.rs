@@ -57,7 +57,18 @@ async fn readiness_says_what_is_not_ready_and_liveness_does_not_care() {
         assert_eq!(dev.get(path).await.0, 200, "{path}");
     }
 
+    std::fs::remove_file(dev.records()).unwrap();
+    let absent = dev.process.line("another reason", |line| {
+        let not_ready = "not ready: no records can be had";
+        line["message"] == not_ready && line["detail"].to_string().contains("No such file")
+    });
+    absent.await;
+
     std::fs::write(dev.records(), record("app", "")).unwrap();
+    let again = "records can be had again";
+    dev.process
+        .line(again, |line| line["message"] == again)
+        .await;
     serves(ServingStatus::Serving).await;
     assert_eq!(ready(&dev).await.0, 200);
     assert!(
