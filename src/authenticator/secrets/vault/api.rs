@@ -1,6 +1,6 @@
 //! Requests to Vault, and what its answers mean.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ::http::HeaderValue;
 use serde::Deserialize;
@@ -33,6 +33,9 @@ const NAMESPACE: &str = "x-vault-namespace";
 /// Without it, an agent before Vault does not pass requests on.
 const REQUEST: &str = "x-vault-request";
 
+/// Within it, a token that one of Vault's nodes granted is known to the others.
+const SPREADS: Duration = Duration::from_millis(200);
+
 impl Api {
     pub(super) fn new(https: Https, address: String, namespace: Option<HeaderValue>) -> Self {
         Api {
@@ -47,8 +50,22 @@ impl Api {
     }
 
     pub(super) async fn get(&self, token: &HeaderValue, path: &str) -> Result<Reply, Unavailable> {
-        let request = self.https.get(&self.url(path)).header(TOKEN, token);
-        self.reply(request).await
+        reply(self.answer_to(self.getting(token, path)).await?)
+    }
+
+    /// The same with a token that was granted a moment ago. The node that answers may not have heard
+    /// of it yet, and then denies it as it would a stranger: so it is asked once more.
+    pub(super) async fn get_by_new(
+        &self,
+        token: &HeaderValue,
+        path: &str,
+    ) -> Result<Reply, Unavailable> {
+        let answer = self.answer_to(self.getting(token, path)).await?;
+        if !matches!(answer.status.as_u16(), 403 | 412) {
+            return reply(answer);
+        }
+        tokio::time::sleep(SPREADS).await;
+        self.get(token, path).await
     }
 
     pub(super) async fn post(
@@ -63,30 +80,43 @@ impl Api {
         if let Some(token) = token {
             request = request.header(TOKEN, token);
         }
-        self.reply(request).await
+        reply(self.answer_to(request).await?)
+    }
+
+    fn getting(&self, token: &HeaderValue, path: &str) -> reqwest::RequestBuilder {
+        self.https.get(&self.url(path)).header(TOKEN, token)
     }
 
     fn url(&self, path: &str) -> String {
         format!("{}/v1/{path}", self.address)
     }
 
-    async fn reply(&self, mut request: reqwest::RequestBuilder) -> Result<Reply, Unavailable> {
+    async fn answer_to(&self, mut request: reqwest::RequestBuilder) -> Result<Answer, Unavailable> {
         request = request.header(REQUEST, "true");
         if let Some(namespace) = &self.namespace {
             request = request.header(NAMESPACE, namespace);
         }
-        reply(answer(request).await?)
+        answer(request).await
     }
 }
 
 pub(super) fn reply(answer: Answer) -> Result<Reply, Unavailable> {
     let said = || Said::read(&answer.body).text();
+    // The second is what a node says that waits for another one to upgrade it.
+    let upgrading = |said: &str| {
+        said.starts_with("Upgrading") || said.starts_with("Waiting for the primary to upgrade")
+    };
     match answer.status.as_u16() {
         200..=299 => Ok(Reply::Good(answer.body)),
         404 => Ok(Reply::Absent(said())),
-        400 if said().starts_with("Upgrading") => Err(Unavailable::new(
+        400 if upgrading(&said()) => Err(Unavailable::new(
             Trouble::Unreachable,
             "the KV engine is being upgraded",
+        )),
+        // Of a cluster in which nodes answer that follow another.
+        412 => Err(Unavailable::new(
+            Trouble::Unreachable,
+            "this node does not know the token yet",
         )),
         503 if said().contains("sealed") => Err(Unavailable::new(Trouble::Sealed, "it is sealed")),
         status => Err(match trouble(answer.status) {
@@ -166,6 +196,16 @@ mod tests {
                 400,
                 r#"{"errors":["Upgrading from non-versioned to versioned data."]}"#,
                 "Unreachable the KV engine",
+            ),
+            (
+                400,
+                r#"{"errors":["Waiting for the primary to upgrade from non-versioned to versioned data."]}"#,
+                "Unreachable the KV engine",
+            ),
+            (
+                412,
+                r#"{"errors":["required index state not present"]}"#,
+                "Unreachable this node does not know the token yet",
             ),
             (503, r#"{"errors":["Vault is sealed"]}"#, "Sealed"),
             (503, "", "Unreachable it answers 503"),

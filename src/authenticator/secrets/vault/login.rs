@@ -205,6 +205,7 @@ impl VaultLogin {
                         header,
                         life: current.life,
                         stamp: stamp.ok(),
+                        logged_in: None,
                     }),
                     None => known(api, header, stamp.ok()).await,
                 }
@@ -264,13 +265,17 @@ async fn known(api: &Api, header: HeaderValue, stamp: Option<Stamp>) -> Result<T
         header,
         life,
         stamp,
+        logged_in: None,
     })
 }
 
 async fn log_in(api: &Api, mount: &str, body: &serde_json::Value) -> Result<Token, Unavailable> {
     let path = format!("auth/{}/login", mount.trim_matches('/'));
     match api.post(None, &path, body).await? {
-        Reply::Good(answer) => granted(&answer),
+        Reply::Good(answer) => Ok(Token {
+            logged_in: Some(Instant::now()),
+            ..granted(&answer)?
+        }),
         Reply::Absent(said) | Reply::Denied(said) => Err(Unavailable::new(
             Trouble::Refused,
             format!("the login at {path} fails: {said}"),
@@ -299,6 +304,7 @@ pub(super) fn granted(answer: &[u8]) -> Result<Token, Unavailable> {
         life: (auth.lease_duration > 0)
             .then(|| Life::new(Duration::from_secs(auth.lease_duration), auth.renewable)),
         stamp: None,
+        logged_in: None,
     })
 }
 

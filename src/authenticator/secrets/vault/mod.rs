@@ -11,6 +11,8 @@ mod aws;
 pub(super) mod fuzzing;
 mod kv;
 mod login;
+#[cfg(test)]
+mod scripted;
 mod token;
 mod version;
 
@@ -24,7 +26,7 @@ use zeroize::Zeroizing;
 use self::{
     api::{Api, Reply},
     kv::Kv,
-    token::Tokens,
+    token::{Token, Tokens},
 };
 pub use self::{kv::KvVersion, login::VaultLogin};
 use super::{
@@ -158,13 +160,20 @@ impl Vault {
     /// Where the token turns out to be no longer good, once more with another.
     async fn get(&self, path: &str) -> Result<Reply, Unavailable> {
         let token = self.tokens.token().await?;
-        let reply = self.api.get(&token.header, path).await?;
+        let reply = self.get_by(&token, path).await?;
         if let Reply::Denied(_) = reply
             && let Some(token) = self.tokens.instead_of(&token).await?
         {
-            return self.api.get(&token.header, path).await;
+            return self.get_by(&token, path).await;
         }
         Ok(reply)
+    }
+
+    async fn get_by(&self, token: &Token, path: &str) -> Result<Reply, Unavailable> {
+        match token.is_new() {
+            true => self.api.get_by_new(&token.header, path).await,
+            false => self.api.get(&token.header, path).await,
+        }
     }
 }
 
@@ -285,5 +294,32 @@ impl fmt::Debug for VaultSecretsBuilder {
             .field("path", &self.path)
             .field("version", &self.version)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{
+        scripted::{LOGIN, Scripted},
+        *,
+    };
+    use crate::authenticator::secrets::RecordKey;
+
+    #[tokio::test]
+    async fn a_node_that_has_not_heard_of_a_new_token_is_asked_once_more() {
+        for status in [403, 412] {
+            let scripted = Scripted::start(move |path, before| match (path, before) {
+                ("/v1/approzium/db:5432", 0) => (status, json!({})),
+                ("/v1/approzium/db:5432", _) => (200, json!({"data": {}})),
+                _ => (403, json!({})),
+            })
+            .await;
+            let place = Place::of(&RecordKey::new("db", 5432, "app")).unwrap();
+            let records = scripted.vault.fetch(&place).await;
+            assert_eq!(records.unwrap().len(), 0, "{status}");
+            assert_eq!(scripted.asked(LOGIN), 1, "{status}");
+        }
     }
 }

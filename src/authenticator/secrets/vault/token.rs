@@ -23,14 +23,25 @@ const LOOK: Duration = Duration::from_secs(60);
 /// After what did not work.
 const AGAIN: Duration = Duration::from_secs(5);
 const AT_LEAST: Duration = Duration::from_millis(100);
+/// For so long after its login a token may be unknown to some of Vault's nodes.
+const NEW: Duration = Duration::from_secs(5);
 
 /// A token of Vault's.
+#[derive(Clone)]
 pub(super) struct Token {
     pub(super) header: HeaderValue,
     /// Nothing where it does not end, or does not say.
     pub(super) life: Option<Life>,
     /// Of the file that it is from.
     pub(super) stamp: Option<Stamp>,
+    /// Nothing where it was given to us.
+    pub(super) logged_in: Option<Instant>,
+}
+
+impl Token {
+    pub(super) fn is_new(&self) -> bool {
+        self.logged_in.is_some_and(|at| at.elapsed() < NEW)
+    }
 }
 
 /// How long a token lives from when it was granted or renewed.
@@ -206,9 +217,8 @@ impl Tokens {
 
     fn live_on(&self, token: &Token, life: Life) {
         self.keep(Arc::new(Token {
-            header: token.header.clone(),
             life: Some(life),
-            stamp: token.stamp,
+            ..token.clone()
         }));
     }
 }
