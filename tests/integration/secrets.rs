@@ -21,6 +21,7 @@ mod trouble;
 mod vault;
 mod vault_aws;
 mod vault_place;
+mod vault_token;
 
 /// An Authenticator with its records in a secrets manager, and the role `checkout` before it.
 struct Service {

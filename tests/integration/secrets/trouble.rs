@@ -60,7 +60,7 @@ async fn that_vault_s_tokens_end_is_noticed_by_nobody() {
     assert!(errors.is_empty(), "{errors:?}");
 }
 
-async fn accessors(bao: &OpenBao) -> Vec<String> {
+pub(super) async fn accessors(bao: &OpenBao) -> Vec<String> {
     let path = "auth/token/accessors?list=true";
     let answer = bao.ask(Method::GET, path, &json!({})).await.unwrap();
     serde_json::from_value(answer["data"]["keys"].clone()).unwrap()

@@ -161,10 +161,11 @@ impl Vault {
     async fn get(&self, path: &str) -> Result<Reply, Unavailable> {
         let token = self.tokens.token().await?;
         let reply = self.get_by(&token, path).await?;
-        if let Reply::Denied(_) = reply
-            && let Some(token) = self.tokens.instead_of(&token).await?
-        {
-            return self.get_by(&token, path).await;
+        if let Reply::Denied(_) = reply {
+            let mount = self.kv.mount_path();
+            if let Some(token) = self.tokens.instead_of(&token, &mount).await? {
+                return self.get_by(&token, path).await;
+            }
         }
         Ok(reply)
     }

@@ -25,6 +25,9 @@ const AGAIN: Duration = Duration::from_secs(5);
 const AT_LEAST: Duration = Duration::from_millis(100);
 /// For so long after its login a token may be unknown to some of Vault's nodes.
 const NEW: Duration = Duration::from_secs(5);
+/// How often a denial is answered by a login where nothing proves the token to be good: each leaves a
+/// lease in Vault, and what is denied, strangers can name.
+const IN_VAIN: Duration = Duration::from_secs(60);
 
 /// A token of Vault's.
 #[derive(Clone)]
@@ -72,8 +75,9 @@ pub(super) struct Tokens {
     login: VaultLogin,
     api: Arc<Api>,
     current: ArcSwapOption<Token>,
-    /// Held while another is obtained.
-    obtaining: Mutex<()>,
+    /// Held while another is obtained. When a denial was last answered by a login whose token
+    /// nothing proves to be good either.
+    obtaining: Mutex<Option<Instant>>,
     keeper: OnceLock<AbortHandle>,
     metrics: OnceLock<Arc<Metrics>>,
 }
@@ -110,24 +114,47 @@ impl Tokens {
     }
 
     /// Another token than this one, with which Vault does not answer; `None` if this one is good,
-    /// or the only one that can be had.
+    /// or the only one that can be had. `mount` is where one asks what is mounted.
     pub(super) async fn instead_of(
         &self,
         denied: &Token,
+        mount: &str,
     ) -> Result<Option<Arc<Token>>, Unavailable> {
-        let _obtaining = self.obtaining.lock().await;
+        let mut in_vain = self.obtaining.lock().await;
         let current = self.current.load_full();
         if let Some(current) = current.filter(|current| current.header != denied.header) {
             return Ok(Some(current));
         }
-        if self.login.can_log_in() {
-            let path = "auth/token/lookup-self";
-            if let Reply::Good(_) = self.api.get(&denied.header, path).await? {
-                return Ok(None);
-            }
+        if !self.login.can_log_in() {
+            let token = self.obtain().await?;
+            return Ok((token.header != denied.header).then_some(token));
+        }
+        if self.is_good(denied, mount).await? {
+            *in_vain = None;
+            return Ok(None);
+        }
+        if in_vain.is_some_and(|at| at.elapsed() < IN_VAIN) {
+            return Ok(None);
         }
         let token = self.obtain().await?;
-        Ok((token.header != denied.header).then_some(token))
+        *in_vain = Some(Instant::now());
+        if let Ok(true) = self.is_good(&token, mount).await {
+            // The one before was withdrawn; so may this one be.
+            *in_vain = None;
+        }
+        Ok(Some(token))
+    }
+
+    /// Whether something proves that it is a token, so that what it was denied is a matter of its
+    /// policies. Without the policy `default` it may not look itself up; but what is mounted
+    /// somewhere is told to whoever may read something there.
+    async fn is_good(&self, token: &Token, mount: &str) -> Result<bool, Unavailable> {
+        for path in ["auth/token/lookup-self", mount] {
+            if let Reply::Good(_) = self.api.get(&token.header, path).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn usable(&self) -> Option<Arc<Token>> {
