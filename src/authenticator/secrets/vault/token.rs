@@ -65,6 +65,11 @@ impl Life {
         self.since + self.ttl * 2 / 3
     }
 
+    /// With a sixth of its time left: whoever can log in waits for no renewal any more.
+    fn last(&self) -> Instant {
+        self.since + self.ttl * 5 / 6
+    }
+
     fn is_over(&self) -> bool {
         self.since.elapsed() >= self.ttl
     }
@@ -191,7 +196,13 @@ impl Tokens {
         if Instant::now() >= life.due()
             && let Err(unavailable) = self.renew(&token, life).await
         {
-            return troubled("the token is not renewed", &unavailable);
+            let again = troubled("the token is not renewed", &unavailable);
+            let last = life.last().saturating_duration_since(Instant::now());
+            return if last > AT_LEAST {
+                again.min(last)
+            } else {
+                again
+            };
         }
         let life = self.current.load_full().and_then(|token| token.life);
         life.map_or(LOOK, |life| {
@@ -218,7 +229,10 @@ impl Tokens {
                 self.live_on(token, new);
                 return Ok(());
             }
-            Err(unavailable) if !can_log_in => return Err(unavailable),
+            // It is tried again: a login for each such moment leaves a good token behind.
+            Err(unavailable) if !can_log_in || Instant::now() < life.last() => {
+                return Err(unavailable);
+            }
             _ if can_log_in => return self.obtain().await.map(drop),
             _ => {}
         }
@@ -277,4 +291,28 @@ fn troubled(what: &str, unavailable: &Unavailable) -> Duration {
     let detail = printable(&unavailable.to_string());
     ::tracing::warn!(trouble = ?unavailable.trouble, ?detail, "{what}");
     AGAIN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::scripted::{LOGIN, Scripted},
+        *,
+    };
+
+    #[tokio::test]
+    async fn a_renewal_that_fails_for_a_moment_is_no_reason_to_log_in() {
+        for status in [429, 503] {
+            let scripted = Scripted::start(move |_, _| (status, json!({}))).await;
+            let tokens = &scripted.vault.tokens;
+            let token = tokens.token().await.unwrap();
+            let life = token.life.unwrap();
+            assert!(tokens.renew(&token, life).await.is_err(), "{status}");
+            assert_eq!(scripted.asked(LOGIN), 1, "{status}");
+            // But for that nothing of its life is left.
+            let ttl = Duration::ZERO;
+            tokens.renew(&token, Life { ttl, ..life }).await.unwrap();
+            assert_eq!(scripted.asked(LOGIN), 2, "{status}");
+        }
+    }
 }
