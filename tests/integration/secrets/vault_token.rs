@@ -9,6 +9,7 @@ use super::{
     trouble::accessors,
     vault::{RECORD, app_role, at, denied, openbao},
 };
+use crate::authenticator::process::until;
 
 #[tokio::test]
 async fn nobody_logs_in_anew_for_what_a_policy_does_not_allow() {
@@ -50,4 +51,30 @@ async fn nobody_logs_in_anew_for_what_a_policy_does_not_allow() {
 async fn withdraw(bao: &OpenBao) {
     let path = "sys/leases/revoke-force/auth/machines";
     bao.post(path, &json!({})).await.unwrap();
+}
+
+#[tokio::test]
+async fn that_a_given_token_ends_is_shown_until_and_after_it_does() {
+    let bao = peer!(openbao());
+    // Each renewal gives what is left.
+    let ends = json!({"explicit_max_ttl": "7s"});
+    let token = bao.token("approzium", "7s", &ends).await.unwrap();
+    let vault = at(&bao).login(VaultLogin::token(token));
+    let service = Service::start(vault.build().unwrap()).await;
+    let shown = async |what: &str| {
+        let series = format!("approzium_secrets_token_{what}_seconds");
+        service.house.metric(&series).await
+    };
+    until("its end", async || {
+        assert_eq!(shown("lifetime").await, 7.0);
+        (service.login("app").await == denied()).then_some(())
+    })
+    .await;
+    assert_eq!(shown("lifetime").await, 7.0);
+    assert!(shown("expiry_timestamp").await > 0.0);
+    let told = service.log.lines(|line| {
+        line.to_string()
+            .contains("Vault renews the token for less and less")
+    });
+    assert_eq!(told.len(), 1, "{told:?}");
 }

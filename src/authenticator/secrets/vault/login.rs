@@ -3,7 +3,7 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use ::http::HeaderValue;
@@ -17,7 +17,8 @@ use super::{
     super::{Trouble, Unavailable, private},
     api::{Api, Reply},
     aws::AwsLogin,
-    token::{Life, Token},
+    life::{LONGEST, Life},
+    token::Token,
 };
 use crate::{secret::Secret, stamp::Stamp};
 
@@ -47,8 +48,6 @@ const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccou
 
 /// A token or a secret id; they have less than a thousand bytes, a service account's two thousand.
 const MAX_SECRET: u64 = 16 << 10;
-/// Vault says how long a token lives; for longer than this no arithmetic with instants is asked.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl VaultLogin {
     /// With this token, which is renewed for as long as it can be.
@@ -196,7 +195,10 @@ impl VaultLogin {
         current: Option<&Token>,
     ) -> Result<Token, Unavailable> {
         match &self.0 {
-            Way::Token(token) => known(api, header(token.expose_secret())?, None).await,
+            Way::Token(token) => {
+                let before = current.and_then(|current| current.life);
+                known(api, header(token.expose_secret())?, None, before).await
+            }
             Way::File(path) => {
                 let stamp = metadata(path).await.map(|metadata| Stamp::of(&metadata));
                 let header = header(trimmed(&read_private(path).await?))?;
@@ -207,7 +209,7 @@ impl VaultLogin {
                         stamp: stamp.ok(),
                         logged_in: None,
                     }),
-                    None => known(api, header, stamp.ok()).await,
+                    None => known(api, header, stamp.ok(), None).await,
                 }
             }
             Way::AppRole {
@@ -231,8 +233,14 @@ impl VaultLogin {
     }
 }
 
-/// A token that is given to us. One that may not look itself up is used as it is.
-async fn known(api: &Api, header: HeaderValue, stamp: Option<Stamp>) -> Result<Token, Unavailable> {
+/// A token that is given to us. One that may not look itself up is used as it is; where it could
+/// before, it has ended, and what was known of it is what there is to be shown.
+async fn known(
+    api: &Api,
+    header: HeaderValue,
+    stamp: Option<Stamp>,
+    before: Option<Life>,
+) -> Result<Token, Unavailable> {
     #[derive(Deserialize)]
     struct Answer {
         data: Data,
@@ -253,13 +261,15 @@ async fn known(api: &Api, header: HeaderValue, stamp: Option<Stamp>) -> Result<T
             .filter(|data| data.ttl > 0)
             .map(|data| {
                 let life = Life::new(Duration::from_secs(data.ttl), data.renewable);
-                let granted = Duration::from_secs(data.creation_ttl).min(LONGEST);
+                let created = Duration::from_secs(data.creation_ttl).min(LONGEST);
+                let granted = before.map_or(created, |before| before.granted);
                 Life {
                     granted: life.granted.max(granted),
+                    dwindles: before.is_some_and(|before| before.dwindles),
                     ..life
                 }
             }),
-        Reply::Absent(_) | Reply::Denied(_) => None,
+        Reply::Absent(_) | Reply::Denied(_) => before,
     };
     Ok(Token {
         header,
@@ -352,19 +362,6 @@ fn header(token: &[u8]) -> Result<HeaderValue, Unavailable> {
     // So that no log of the HTTP library shows it.
     header.set_sensitive(true);
     Ok(header)
-}
-
-impl Life {
-    fn new(ttl: Duration, renewable: bool) -> Self {
-        let ttl = ttl.min(LONGEST);
-        Life {
-            since: Instant::now(),
-            ttl,
-            renewable,
-            ends: SystemTime::now() + ttl,
-            granted: ttl,
-        }
-    }
 }
 
 /// Which way, and nothing that is given with it.

@@ -10,6 +10,7 @@ mod aws;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
 mod kv;
+mod life;
 mod login;
 #[cfg(test)]
 mod scripted;

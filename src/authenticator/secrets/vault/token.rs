@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, OnceLock, Weak},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use ::http::HeaderValue;
@@ -14,6 +14,7 @@ use tokio::{sync::Mutex, task::AbortHandle, time::Instant};
 use super::{
     super::Unavailable,
     api::{Api, Reply},
+    life::Life,
     login::{VaultLogin, granted},
 };
 use crate::{authenticator::metrics::Metrics, error::printable, stamp::Stamp};
@@ -44,34 +45,6 @@ pub(super) struct Token {
 impl Token {
     pub(super) fn is_new(&self) -> bool {
         self.logged_in.is_some_and(|at| at.elapsed() < NEW)
-    }
-}
-
-/// How long a token lives from when it was granted or renewed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Life {
-    pub(super) since: Instant,
-    pub(super) ttl: Duration,
-    pub(super) renewable: bool,
-    /// For people, whose clocks do not begin with this process.
-    pub(super) ends: SystemTime,
-    /// For how long it was granted; some of that may have been over when it was given to us.
-    pub(super) granted: Duration,
-}
-
-impl Life {
-    /// With a third of its time left.
-    pub(super) fn due(&self) -> Instant {
-        self.since + self.ttl * 2 / 3
-    }
-
-    /// With a sixth of its time left: whoever can log in waits for no renewal any more.
-    fn last(&self) -> Instant {
-        self.since + self.ttl * 5 / 6
-    }
-
-    fn is_over(&self) -> bool {
-        self.since.elapsed() >= self.ttl
     }
 }
 
@@ -223,9 +196,19 @@ impl Tokens {
             false => Ok(None),
         };
         match renewed {
+            Ok(Some(new)) if !can_log_in => {
+                let new = life.renewed(new);
+                if new.dwindles && !life.dwindles {
+                    ::tracing::warn!(
+                        "Vault renews the token for less and less: give another before it ends"
+                    );
+                }
+                self.live_on(token, new);
+                return Ok(());
+            }
             // Towards the end of the longest life that Vault grants, less and less is given, and
             // then a 500.
-            Ok(Some(new)) if !can_log_in || new.ttl >= life.ttl / 2 => {
+            Ok(Some(new)) if new.ttl >= life.ttl / 2 => {
                 self.live_on(token, new);
                 return Ok(());
             }
