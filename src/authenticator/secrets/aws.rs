@@ -192,17 +192,31 @@ impl Source for Asm {
 }
 
 impl Asm {
-    /// The text of a secret, if there is one.
+    /// The text of a secret, if there is one. Where the credentials turn out to have been withdrawn
+    /// before their time, once more with others, which may be there already.
     async fn secret(&self, name: &str) -> Result<Option<Zeroizing<String>>, Unavailable> {
-        let body = serde_json::json!({ "SecretId": name }).to_string();
         let credentials = self.credentials.credentials().await?;
-        let request = self.signed(&credentials, body)?;
-        let reply = read(&answer(request).await?, name);
-        if reply.as_ref().is_err_and(|(_, stale)| *stale) {
-            // Keys that were withdrawn before their time: others may be there already.
-            self.credentials.withdraw().await;
+        let mut reply = self.ask(name, &credentials).await;
+        if let Err((_, true)) = reply {
+            self.credentials.withdraw(&credentials).await;
+            let others = self.credentials.credentials().await?;
+            if others.access_key_id() != credentials.access_key_id() {
+                reply = self.ask(name, &others).await;
+            }
         }
         reply.map_err(|(unavailable, _)| unavailable)
+    }
+
+    /// With a failure, whether other credentials may help.
+    async fn ask(
+        &self,
+        name: &str,
+        credentials: &Credentials,
+    ) -> Result<Option<Zeroizing<String>>, (Unavailable, bool)> {
+        let body = serde_json::json!({ "SecretId": name }).to_string();
+        let unasked = |unavailable| (unavailable, false);
+        let request = self.signed(credentials, body).map_err(unasked)?;
+        read(&answer(request).await.map_err(unasked)?, name)
     }
 
     fn signed(
@@ -253,7 +267,83 @@ impl Asm {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aws_credential_types::credential_fn::provide_credentials_fn;
+    use axum::{
+        Router,
+        http::{HeaderMap, StatusCode},
+    };
+    use tokio::net::TcpListener;
+    use tokio_util::task::AbortOnDropHandle;
+
     use super::*;
+    use crate::authenticator::secrets::RecordKey;
+
+    /// It knows one access key, `second`, and says this of all others.
+    async fn after_a_withdrawal(error: &'static str) -> (String, AbortOnDropHandle<()>) {
+        let answer = move |headers: HeaderMap| async move {
+            let signed = headers["authorization"].to_str().unwrap();
+            match signed.contains("Credential=second/") {
+                true => (StatusCode::OK, r#"{"SecretString":"{}"}"#.to_owned()),
+                false => (
+                    StatusCode::BAD_REQUEST,
+                    format!(r#"{{"__type":"{error}"}}"#),
+                ),
+            }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(answer);
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        (url, AbortOnDropHandle::new(server))
+    }
+
+    #[tokio::test]
+    async fn a_read_with_credentials_that_were_withdrawn_is_done_with_others() {
+        let place = Place::of(&RecordKey::new("db", 5432, "app")).unwrap();
+        for (error, keys, asked, found) in [
+            ("ExpiredTokenException", ["first", "second"], 2, None),
+            ("UnrecognizedClientException", ["first", "second"], 2, None),
+            // There are no others yet, or they are no better.
+            (
+                "ExpiredTokenException",
+                ["first", "first"],
+                2,
+                Some(Trouble::Refused),
+            ),
+            (
+                "ExpiredTokenException",
+                ["first", "third"],
+                2,
+                Some(Trouble::Refused),
+            ),
+            // Others would be told the same.
+            (
+                "AccessDeniedException",
+                ["first", "second"],
+                1,
+                Some(Trouble::Refused),
+            ),
+        ] {
+            let (url, _server) = after_a_withdrawal(error).await;
+            let provided = Arc::new(AtomicUsize::new(0));
+            let counted = provided.clone();
+            let provider = provide_credentials_fn(move || {
+                let key = keys[counted.fetch_add(1, Ordering::SeqCst)];
+                async move { Ok(Credentials::new(key, "x", None, None, "test")) }
+            });
+            let secrets = AwsSecrets::builder()
+                .region("eu-central-1")
+                .credentials_provider(SharedCredentialsProvider::new(provider))
+                .endpoint(url);
+            let asm = secrets.build().await.unwrap().asm;
+            let trouble = asm.fetch(&place).await.err();
+            let trouble = trouble.map(|unavailable| unavailable.trouble);
+            assert_eq!(trouble, found, "{error} {keys:?}");
+            assert_eq!(provided.load(Ordering::SeqCst), asked, "{error} {keys:?}");
+        }
+    }
 
     #[test]
     fn every_region_has_its_endpoint_in_its_partition_s_domain() {

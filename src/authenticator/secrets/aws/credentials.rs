@@ -138,9 +138,11 @@ impl Kept {
         });
     }
 
-    /// They were not accepted: others may be there already.
-    pub(super) async fn withdraw(&self) {
-        if let Some(held) = &mut *self.kept.lock().await {
+    /// These were not accepted: others may be there already, or kept by now.
+    pub(super) async fn withdraw(&self, refused: &Credentials) {
+        if let Some(held) = &mut *self.kept.lock().await
+            && held.credentials.access_key_id() == refused.access_key_id()
+        {
             held.good_until = Instant::now();
         }
     }
@@ -268,7 +270,10 @@ mod tests {
         assert_eq!(key().await, "0");
         tokio::time::advance(Duration::from_secs(30)).await;
         assert_eq!(key().await, "1");
-        kept.withdraw().await;
+        kept.withdraw(&ending_in("1", 30)).await;
+        assert_eq!(key().await, "2");
+        // Somebody else was refused with those of before, and says so late.
+        kept.withdraw(&ending_in("1", 30)).await;
         assert_eq!(key().await, "2");
     }
 
