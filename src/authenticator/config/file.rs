@@ -17,8 +17,10 @@ type Found = BTreeMap<&'static str, Given>;
 pub(super) fn read(path: &Path) -> Result<Found> {
     let error =
         |problem: String| Error::configuration(format!("config ({}): {problem}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|cause| error(cause.to_string()))?;
-    parse(&text, path).map_err(error)
+    // It may be there, or ours to read, in a moment. What stands in it stays as it is.
+    let bytes = std::fs::read(path).map_err(|cause| error(cause.to_string()).unready())?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| error("it is not UTF-8".to_owned()))?;
+    parse(text, path).map_err(error)
 }
 
 fn parse(text: &str, path: &Path) -> Result<Found, String> {
@@ -103,6 +105,23 @@ mod tests {
 
     fn error(yaml: &str) -> String {
         parse(yaml, Path::new("a.yaml")).unwrap_err()
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_may_be_later_and_one_that_says_nothing_stays_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let is_retryable = |path: &Path| {
+            let error = read(path).err().unwrap();
+            assert!(error.is_configuration(), "{error}");
+            error.is_retryable()
+        };
+        assert!(is_retryable(&folder.path().join("absent.yaml")));
+        assert!(is_retryable(folder.path()));
+        for text in [&b"listner: {}"[..], b"\xff"] {
+            let path = folder.path().join("a.yaml");
+            std::fs::write(&path, text).unwrap();
+            assert!(!is_retryable(&path));
+        }
     }
 
     #[test]
