@@ -24,10 +24,7 @@ pub(super) fn read(path: &Path) -> Result<Found> {
 }
 
 fn parse(text: &str, path: &Path) -> Result<Found, String> {
-    let value: Value = serde_yaml_ng::from_str(text).map_err(|cause| match cause.location() {
-        Some(place) => format!("line {}, column {}: not YAML", place.line(), place.column()),
-        None => "not YAML".to_owned(),
-    })?;
+    let value: Value = serde_yaml_ng::from_str(text).map_err(|cause| not_read(text, &cause))?;
     let sections = match value {
         Value::Null => return Ok(Found::new()),
         Value::Mapping(sections) => sections,
@@ -57,6 +54,43 @@ fn parse(text: &str, path: &Path) -> Result<Found, String> {
         }
     }
     Ok(found)
+}
+
+/// Of what the library says nothing is shown but keys that are known: values stand in it, too.
+fn not_read(text: &str, cause: &serde_yaml_ng::Error) -> String {
+    let place = cause.location();
+    let said = cause.to_string();
+    let Some((_, twice)) = said.split_once("duplicate entry ") else {
+        return match place {
+            Some(place) => format!("line {}, column {}: not YAML", place.line(), place.column()),
+            None => "not YAML".to_owned(),
+        };
+    };
+    let twice = twice.split('"').nth(1).unwrap_or_default();
+    let mut names = SETTINGS.iter().flat_map(|one| [one.section, one.key]);
+    let Some(key) = names.find(|name| !name.is_empty() && *name == twice) else {
+        return "a key that is none of the settings stands twice".to_owned();
+    };
+    let lines = place.and_then(|place| lines_of(key, text, place.line(), place.column()));
+    match lines {
+        Some((first, second)) => {
+            format!("line {second}: {key} stands twice, at first in line {first}")
+        }
+        None => format!("{key} stands twice"),
+    }
+}
+
+/// The first two lines that begin with a key, of a mapping that begins at this place: all that the
+/// library knows of it. None where a line holds more than one.
+fn lines_of(key: &str, text: &str, line: usize, column: usize) -> Option<(usize, usize)> {
+    let is_its = |text: &str| {
+        let (indent, rest) = text.split_at_checked(column - 1)?;
+        let rest = rest.strip_prefix(key)?.trim_start();
+        (indent.trim_start_matches(' ').is_empty() && rest.starts_with(':')).then_some(())
+    };
+    let mut lines = (1..).zip(text.lines()).skip(line - 1);
+    let mut next = || lines.find_map(|(number, text)| is_its(text).map(|()| number));
+    Some((next()?, next()?))
 }
 
 fn given(setting: &'static Setting, value: &Value, path: &Path) -> Result<Given, String> {
@@ -152,8 +186,35 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_stands_twice_is_named_with_its_lines_where_they_are_known() {
+        for (yaml, says) in [
+            (
+                "# Ours.\ntls: {}\nlogging:\ntls:\n  disable_tls: true\n",
+                "line 4: tls stands twice, at first in line 2",
+            ),
+            (
+                "tls:\nlistener:\n  host: a\n  http_port: 1\n  host : b\n",
+                "line 5: host stands twice, at first in line 3",
+            ),
+            ("listener: {host: a, host: b}", "host stands twice"),
+            ("listener:\n  \"host\": a\n  host: b\n", "host stands twice"),
+            (
+                "tls:\n  hunter2: a\n  hunter2: b\n",
+                "a key that is none of the settings stands twice",
+            ),
+            (
+                "1: a\n1: b\n",
+                "a key that is none of the settings stands twice",
+            ),
+        ] {
+            assert_eq!(error(yaml), says, "{yaml}");
+        }
+    }
+
+    #[test]
     fn errors_do_not_show_values() {
         for yaml in [
+            "secrets:\n  vault_token: {hunter2, hunter2}",
             "secrets:\n  vault_token: [hunter2]",
             "secrets:\n  vault_token: hunter2: x",
         ] {
