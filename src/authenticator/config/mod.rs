@@ -83,10 +83,11 @@ impl Config {
         }
         let log_level = layers.text("log_level").unwrap_or("info").to_owned();
         logging::filter(&log_level).map_err(|problem| layers.error("log_level", problem))?;
+        let (http_port, grpc_port) = ports(&layers)?;
         Ok(Config {
             host: layers.text("host").unwrap_or("127.0.0.1").to_owned(),
-            http_port: layers.number("http_port", 6000)?,
-            grpc_port: layers.number("grpc_port", 6001)?,
+            http_port,
+            grpc_port,
             drain_delay: drain_delay(&layers)?,
             drain_timeout: layers.duration("drain_timeout", Duration::from_secs(20))?,
             v1_api: v1_api(&layers)?,
@@ -114,6 +115,21 @@ impl Config {
             layers,
         })
     }
+}
+
+/// Both are of one host, so that they can never be one. Of 0 each gets a free one.
+fn ports(layers: &Layers) -> Result<(u16, u16)> {
+    let http = layers.number("http_port", 6000)?;
+    let grpc = layers.number("grpc_port", 6001)?;
+    if http == grpc && http != 0 {
+        let (key, other) = match layers.origin("http_port") {
+            Some(_) => ("http_port", "grpc_port"),
+            None => ("grpc_port", "http_port"),
+        };
+        let problem = format!("{http} is {other}'s, too: give each one of its own");
+        return Err(layers.error(key, problem));
+    }
+    Ok((http, grpc))
 }
 
 /// Nobody sends applications to one of development, and who ends it waits.

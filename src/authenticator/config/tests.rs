@@ -32,7 +32,7 @@ fn defaults_are_the_originals() {
 #[test]
 fn flags_win_over_variables_over_the_file() {
     let file = file(
-        "listener: {host: 10.0.0.1, grpc_port: 1, http_port: 1}\n\
+        "listener: {host: 10.0.0.1, grpc_port: 1, http_port: 4}\n\
          session: {audiences: [one, two]}\n",
     );
     let path = file.path().to_str().unwrap();
@@ -163,6 +163,23 @@ fn an_error_names_the_key_and_its_source() {
         let text = error.to_string();
         assert!(text.contains(key) && text.contains(says), "{text}");
     }
+}
+
+#[test]
+fn the_ports_of_one_host_are_two() {
+    for (flags, says) in [
+        (
+            &["--http-port=7000", "--grpc-port=7000"][..],
+            "http_port (flag --http-port): 7000 is grpc_port's, too",
+        ),
+        (&["--grpc-port=6000"], "grpc_port (flag --grpc-port): 6000"),
+        (&["--http-port=6001"], "http_port (flag --http-port): 6001"),
+    ] {
+        let error = load(flags, &[]).unwrap_err();
+        assert!(error.is_configuration() && !error.is_retryable());
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    load(&["--http-port=0", "--grpc-port=0"], &[]).unwrap();
 }
 
 /// Whoever set it meant something: not to heed it could mean no client certificates.

@@ -85,11 +85,11 @@ const GOOD: [&str; 3] = [
 fn what_is_good_is_said_and_nothing_listens() {
     let files = Files::new();
     // Ports that are taken harm nobody who does not listen.
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
+    let taken = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [port, http] = taken.each_ref().map(|one| one.local_addr().unwrap().port());
     let mut command = files.command(&GOOD);
     command.arg(format!("--grpc-port={port}"));
-    command.arg(format!("--http-port={port}"));
+    command.arg(format!("--http-port={http}"));
     command.arg("--audit-log-path=audit.log");
     let output = failing(command);
     let said = said(&output);

@@ -28,6 +28,7 @@ fn files(folder: &Path) {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(folder.join("open.yaml"), open).unwrap();
     private("unknown.yaml", "listener: {grpc_prot: 1}\n");
+    private("twice.yaml", "tls: {}\nlogging: {}\ntls: {}\n");
     private("section.yaml", "listner: {}\n");
     private("value.yaml", "listener: {grpc_port: many}\n");
 }
@@ -247,6 +248,16 @@ fn every_mistake_ends_the_process_and_names_the_key() {
             &["--config=value.yaml"],
             &[],
             &["grpc_port", "value.yaml, section listener"],
+        ),
+        (
+            &["--config=twice.yaml"],
+            &[],
+            &["line 3", "tls stands twice"],
+        ),
+        (
+            &[good, "--disable-tls", "--http-port=6001"],
+            &[],
+            &["http_port", "6001 is grpc_port's, too"],
         ),
         (&["--no-such-flag"], &[], &["--no-such-flag"]),
         (
