@@ -83,7 +83,7 @@ pub(crate) enum Kind {
     /// A setting is wrong; trying again will not help.
     Configuration,
     /// A setting is right, and what it names is not, as yet: a file, a port, a name.
-    #[cfg(feature = "authenticator")]
+    #[cfg(feature = "otlp")]
     Unready,
     /// No usable cloud credentials.
     Credentials,
@@ -147,7 +147,7 @@ impl Error {
     pub fn is_configuration(&self) -> bool {
         match self.0.kind {
             Kind::Configuration => true,
-            #[cfg(feature = "authenticator")]
+            #[cfg(feature = "otlp")]
             Kind::Unready => true,
             _ => false,
         }
@@ -195,7 +195,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match &self.0.kind {
             Kind::Unavailable | Kind::Interrupted | Kind::ResourceExhausted | Kind::Timeout => true,
-            #[cfg(feature = "authenticator")]
+            #[cfg(feature = "otlp")]
             Kind::Unready => true,
             // Class 08, 53 and 57P: connection trouble, no resources, the server is going or coming.
             Kind::Database(code) => ["08", "53", "57P"]
@@ -224,7 +224,7 @@ impl Error {
     }
 
     /// The settings may stay as they are: what is wrong is what they name, and that may be mended.
-    #[cfg(feature = "authenticator")]
+    #[cfg(feature = "otlp")]
     pub(crate) fn unready(self) -> Self {
         self.map(|inner| inner.kind = Kind::Unready)
     }

@@ -45,7 +45,9 @@ mod settings;
 use std::{borrow::Cow, env, io, sync::Arc, thread, time::Duration};
 
 use ::opentelemetry::{Key, KeyValue, global, trace::TracerProvider};
-use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig, WithTonicConfig};
+use opentelemetry_otlp::{
+    ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig,
+};
 use opentelemetry_sdk::{
     Resource,
     metrics::SdkMeterProvider,
@@ -116,26 +118,10 @@ impl PipelineBuilder {
     /// # Errors
     /// If the endpoint, or one of the environment variables, makes no sense.
     pub async fn build(self) -> Result<Pipeline> {
-        let mut exporter = SpanExporter::builder().with_tonic();
-        let endpoint = self.endpoint.clone();
-        let endpoint = endpoint.as_deref();
-        if let Some(tls) = Signal::Traces.tls(endpoint)? {
-            exporter = exporter.with_tls_config(tls);
-        }
-        if let Some(endpoint) = endpoint {
-            exporter = exporter.with_endpoint(endpoint);
-        }
-        let exporter = exporter.build().map_err(not_built)?;
-        let (batches, counts) = counted::batches(exporter);
-        let sends_metrics = self.metrics.unwrap_or_else(|| {
-            // A list: others may be the application's own.
-            env::var("OTEL_METRICS_EXPORTER")
-                .is_ok_and(|exporters| exporters.split(',').any(|one| one.trim() == "otlp"))
-        });
+        let (spans, metrics) = self.exporters()?;
+        let (batches, counts) = counted::batches(spans);
         let resource = self.merged_resource().await;
-        let metrics = sends_metrics
-            .then(|| metrics::provider(endpoint, &resource))
-            .transpose()?;
+        let metrics = metrics.map(|metrics| metrics::provider(metrics, &resource));
         let provider = SdkTracerProvider::builder()
             .with_resource(resource)
             .with_span_processor(span_processor().around(batches))
@@ -145,6 +131,37 @@ impl PipelineBuilder {
             metrics,
             counts,
         })
+    }
+
+    /// Whether it [can be built](Self::build). Nothing is sent, and nobody dialled.
+    ///
+    /// # Errors
+    /// Those of building it.
+    #[cfg(feature = "authenticator")]
+    pub(crate) fn examine(&self) -> Result<()> {
+        self.exporters().map(drop)
+    }
+
+    /// All of it that can fail.
+    fn exporters(&self) -> Result<(SpanExporter, Option<MetricExporter>)> {
+        let mut exporter = SpanExporter::builder().with_tonic();
+        let endpoint = self.endpoint.as_deref();
+        if let Some(tls) = Signal::Traces.tls(endpoint)? {
+            exporter = exporter.with_tls_config(tls);
+        }
+        if let Some(endpoint) = endpoint {
+            exporter = exporter.with_endpoint(endpoint);
+        }
+        let spans = exporter.build().map_err(not_built)?;
+        let sends_metrics = self.metrics.unwrap_or_else(|| {
+            // A list: others may be the application's own.
+            env::var("OTEL_METRICS_EXPORTER")
+                .is_ok_and(|exporters| exporters.split(',').any(|one| one.trim() == "otlp"))
+        });
+        let metrics = sends_metrics
+            .then(|| metrics::exporter(endpoint))
+            .transpose()?;
+        Ok((spans, metrics))
     }
 
     /// Of two values for one key, the later stays.

@@ -144,6 +144,7 @@ async fn development(config: &Config) -> Findings {
                     .map(|_| "the stand-in begins".to_owned()),
             ),
         ),
+        ("collector", collector().await),
     ]
 }
 
@@ -215,18 +216,26 @@ fn audit_log(config: &Config) -> Finding {
     }
 }
 
-/// It serves without one: what cannot be reached is no more than a warning.
+/// It serves without one: what cannot be reached is no more than a warning. One that cannot be sent
+/// to as it is asked ends it.
 async fn collector() -> Finding {
     let collectors = telemetry::collectors();
     if collectors.is_empty() {
         return Unchecked("no OTEL_EXPORTER_OTLP_ENDPOINT: no spans or metrics are sent");
     }
-    let mut reached = Vec::new();
+    let mut named = Vec::new();
     for (variable, url) in collectors {
-        // Neither here nor below is a password shown that may stand before the host.
         let Ok(uri) = url.parse::<Uri>() else {
             return Bad(format!("{variable}: it is no URL"));
         };
+        named.push((variable, uri));
+    }
+    if let Err(error) = telemetry::examine() {
+        return bad(&error);
+    }
+    let mut reached = Vec::new();
+    for (variable, uri) in named {
+        // No password is shown that may stand before the host.
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         let at = printable(authority.rsplit('@').next().unwrap_or_default());
         match telemetry::dial(&uri).await {

@@ -10,7 +10,7 @@ use crate::{
     Result,
     opentelemetry::{
         instrument,
-        otlp::{Pipeline, pipeline},
+        otlp::{Pipeline, PipelineBuilder, pipeline},
     },
 };
 
@@ -27,30 +27,50 @@ pub(super) struct Telemetry(Option<Pipeline>);
 /// is asked for it: `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` by itself has metrics sent, and no spans.
 /// A collector that does not answer costs what it was to get, and nothing else.
 pub(super) async fn start() -> Result<Telemetry> {
-    let named = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let sends_spans =
-        named("OTEL_EXPORTER_OTLP_ENDPOINT") || named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
-    // Which exporter, where it is said, is the other variable's to say.
-    let sends_metrics =
-        named("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") && !named("OTEL_METRICS_EXPORTER");
-    let mut pipeline = pipeline().service_name(SERVICE_NAME);
-    if sends_metrics {
-        pipeline = pipeline.metrics(true);
-    }
-    if sends_spans {
-        let pipeline = pipeline.build().await?;
+    let Some(asked) = Asked::of_environment() else {
+        return Ok(Telemetry(None));
+    };
+    let pipeline = asked.pipeline.build().await?;
+    if asked.sends_spans {
         pipeline.set_global();
         instrument();
-        return Ok(Telemetry(Some(pipeline)));
-    }
-    if !named("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") {
-        return Ok(Telemetry(None));
-    }
-    let pipeline = pipeline.build().await?;
-    if let Some(metrics) = pipeline.meter_provider() {
+    } else if let Some(metrics) = pipeline.meter_provider() {
         global::set_meter_provider(metrics.clone());
     }
     Ok(Telemetry(Some(pipeline)))
+}
+
+/// Whether it could [start](start), as far as that can be known without a connection.
+pub(super) fn examine() -> Result<()> {
+    Asked::of_environment().map_or(Ok(()), |asked| asked.pipeline.examine())
+}
+
+/// What the environment asks for.
+struct Asked {
+    pipeline: PipelineBuilder,
+    sends_spans: bool,
+}
+
+impl Asked {
+    /// None: nothing is sent.
+    fn of_environment() -> Option<Self> {
+        let named = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let sends_spans =
+            named("OTEL_EXPORTER_OTLP_ENDPOINT") || named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+        let metrics_by_themselves = named("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT");
+        if !sends_spans && !metrics_by_themselves {
+            return None;
+        }
+        let mut pipeline = pipeline().service_name(SERVICE_NAME);
+        // Which exporter, where it is said, is the other variable's to say.
+        if metrics_by_themselves && !named("OTEL_METRICS_EXPORTER") {
+            pipeline = pipeline.metrics(true);
+        }
+        Some(Asked {
+            pipeline,
+            sends_spans,
+        })
+    }
 }
 
 /// The collectors that are named, each with the variable that does.

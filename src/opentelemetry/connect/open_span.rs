@@ -118,7 +118,7 @@ impl Drop for OpenSpan {
 fn error_type(error: &Error) -> Cow<'static, str> {
     Cow::Borrowed(match error.kind() {
         Kind::Configuration => "configuration",
-        #[cfg(feature = "authenticator")]
+        #[cfg(feature = "otlp")]
         Kind::Unready => "configuration",
         Kind::Credentials => "credentials",
         Kind::Unauthenticated => "unauthenticated",

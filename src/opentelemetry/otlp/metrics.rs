@@ -9,8 +9,8 @@ use crate::Result;
 
 const INSTANCE_ID: &str = "service.instance.id";
 
-/// A provider whose metrics go to the endpoint, else to that of the environment.
-pub(super) fn provider(endpoint: Option<&str>, of_spans: &Resource) -> Result<SdkMeterProvider> {
+/// To the endpoint, else to that of the environment.
+pub(super) fn exporter(endpoint: Option<&str>) -> Result<MetricExporter> {
     let mut exporter = MetricExporter::builder().with_tonic();
     if let Some(tls) = Signal::Metrics.tls(endpoint)? {
         exporter = exporter.with_tls_config(tls);
@@ -18,10 +18,15 @@ pub(super) fn provider(endpoint: Option<&str>, of_spans: &Resource) -> Result<Sd
     if let Some(endpoint) = endpoint {
         exporter = exporter.with_endpoint(endpoint);
     }
-    Ok(SdkMeterProvider::builder()
+    exporter.build().map_err(not_built)
+}
+
+/// A provider whose metrics go by the exporter.
+pub(super) fn provider(exporter: MetricExporter, of_spans: &Resource) -> SdkMeterProvider {
+    SdkMeterProvider::builder()
         .with_resource(nameless(of_spans))
-        .with_periodic_exporter(exporter.build().map_err(not_built)?)
-        .build())
+        .with_periodic_exporter(exporter)
+        .build()
 }
 
 /// The service, and which of its processes: what a metrics store makes labels of. Roles and places

@@ -90,9 +90,12 @@ impl Signal {
 
 fn pem((name, path): (String, String)) -> Result<Vec<u8>> {
     fs::read(&path).map_err(|error| {
-        Error::configuration(format!("the file of {name} cannot be read: {path}"))
-            .with_help("it is to be a file in PEM that this process may read")
-            .with_source(error)
+        Error::configuration(format!(
+            "the file of {name} cannot be read: {path}: {error}"
+        ))
+        .with_help("it is to be a file in PEM that this process may read")
+        .with_source(error)
+        .unready()
     })
 }
 
@@ -153,6 +156,8 @@ mod tests {
 
         let absent = [("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem")];
         assert!(refused(Signal::Traces, &absent).contains("/nowhere/ca.pem"));
+        let error = read(Signal::Traces, Some("https://a:4317"), &absent).unwrap_err();
+        assert!(error.is_retryable(), "it may be there later: {error}");
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         let alone = [("OTEL_EXPORTER_OTLP_CLIENT_KEY", file)];
         assert!(refused(Signal::Traces, &alone).contains("one is set alone"));

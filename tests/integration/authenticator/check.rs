@@ -319,12 +319,59 @@ fn a_collector_is_dialled() {
     );
 }
 
+/// `serve` would not start, whoever listens there.
+#[test]
+fn a_collector_that_cannot_be_sent_to_as_it_is_asked_fails_both() {
+    let files = Files::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", taken.local_addr().unwrap());
+    let ports = ["--grpc-port=0", "--http-port=0"];
+    for (variable, value, says, code) in [
+        (
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+            "http/protobuf",
+            "this pipeline speaks grpc alone",
+            2,
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            "/no/such/file",
+            "/no/such/file: No such file",
+            1,
+        ),
+    ] {
+        for mode in [&GOOD[..], &["--dev"]] {
+            let serving = || {
+                let mut serving = command(mode);
+                serving.args(ports).current_dir(files.path());
+                serving
+                    .env("OTEL_EXPORTER_OTLP_ENDPOINT", &url)
+                    .env(variable, value);
+                serving
+            };
+            let output = failing(serving());
+            assert_eq!(output.status.code(), Some(code), "{mode:?}: {variable}");
+            assert!(said(&output).contains(says), "{}", said(&output));
+
+            let mut checking = serving();
+            checking.args(["--check", "--without-sts"]);
+            let output = failing(checking);
+            let said = said(&output);
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            let line = said.lines().find(|line| line.contains(" collector "));
+            let line = line.unwrap_or_else(|| panic!("{said}"));
+            assert!(line.starts_with("FAILED ") && line.contains(says), "{line}");
+        }
+    }
+}
+
 #[test]
 fn settings_that_are_not_understood_are_another_exit_code() {
     let files = Files::new();
     for (argument, code) in [
         ("--config=unknown.yaml", 2),
         ("--grpc-port=many", 2),
+        ("--grpc-port=6000", 2),
         ("--no-such-flag", 2),
         // It may come, and nothing is known of what it will say.
         ("--config=absent.yaml", 1),
