@@ -67,7 +67,10 @@ pub(super) fn answered(status: &Status, hop: Hop) -> Error {
             hop,
             "what answers does not speak approzium.v2",
         )
-        .with_help("an Authenticator of version 0.2 does not: it needs to be replaced"),
+        .with_help(
+            "is this its gRPC port (6001 by default), not its HTTP port? An Authenticator of \
+             version 0.2 has none that does: it needs to be replaced",
+        ),
         code => error(
             Kind::Protocol,
             &format!("the Authenticator answered with {code:?}"),
@@ -165,6 +168,17 @@ mod tests {
             assert_eq!(*error.kind(), kind);
             assert_eq!(error.hop(), Hop::Handshake);
         }
+    }
+
+    /// The HTTP port speaks TLS and HTTP/2 as well, and knows none of the paths.
+    #[test]
+    fn whoever_does_not_know_the_protocol_may_be_the_port_beside() {
+        let error = answered(&Status::new(Code::Unimplemented, ""), Hop::Session);
+        let help = error.help().unwrap();
+        assert!(
+            help.contains("6001") && help.contains("HTTP port"),
+            "{help}"
+        );
     }
 
     #[test]
