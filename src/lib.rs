@@ -66,6 +66,7 @@ pub mod attribution;
 #[cfg(feature = "authenticator")]
 #[cfg_attr(docsrs, doc(cfg(feature = "authenticator")))]
 pub mod authenticator;
+mod certificate;
 pub mod client;
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]

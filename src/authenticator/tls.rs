@@ -1,5 +1,6 @@
 //! The Authenticator's own TLS.
 
+mod judged;
 mod live;
 
 use std::{
@@ -174,6 +175,12 @@ impl ServerTls {
         }
     }
 
+    /// Why applications refuse its certificate, whatever authorities they trust.
+    pub(crate) fn unfit(&self) -> Option<String> {
+        let problem = judged::refusal(self.material.chain.first()?)?;
+        Some(format!("tls_cert_path: applications refuse it: {problem}"))
+    }
+
     /// Why its key is no secret, if it was read from a file that others can reach.
     pub(crate) fn exposed_key(&self) -> Option<String> {
         let path = &self.files.as_ref()?.key;
@@ -247,7 +254,8 @@ impl ServerTls {
         let mut config = builder
             .with_single_cert(chain.clone(), key.clone_key())
             .map_err(|error| {
-                Error::configuration(format!("tls_cert_path and tls_key_path: {error}"))
+                let problem = judged::in_words(&error);
+                Error::configuration(format!("tls_cert_path and tls_key_path: {problem}"))
             })?;
         if clients.is_some() {
             // A session that is resumed shows no certificate: one that has ended since, or whose
@@ -371,6 +379,11 @@ mod tests {
         assert!(says(ServerTls::from_pem(chain.as_bytes(), b"x")).contains("tls_key_path"));
         assert!(says(tls().with_client_ca(b"")).contains("client_ca_path"));
         assert!(says(ServerTls::open(Path::new("/no/such"), Path::new("/n"))).contains("/no/such"));
+        let (old, its_key) = crate::certificate::tests::version_1();
+        let mut old_one = ServerTls::from_pem(chain.as_bytes(), its_key.as_bytes()).unwrap();
+        old_one.material.chain = vec![old];
+        let refused = old_one.fits().unwrap_err().to_string();
+        assert!(refused.contains("tls_cert_path") && refused.contains("version 1 of X.509"));
         let mixed = ServerTls::from_pem(chain.as_bytes(), other.as_bytes()).unwrap();
         let mixed = mixed.fits().unwrap_err().to_string();
         assert!(mixed.contains("tls_key_path"), "{mixed}");

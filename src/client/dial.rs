@@ -14,7 +14,10 @@ use super::{
     address::{Address, is_loopback},
     tls::{Asked, CA_VARIABLE, TlsConfig},
 };
-use crate::error::{Error, Hop, Kind, Result, printable};
+use crate::{
+    certificate,
+    error::{Error, Hop, Kind, Result, printable},
+};
 
 /// A connection to the Authenticator, TLS included.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -234,10 +237,13 @@ impl Dialer {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 self.misconfigured("its certificate is not valid yet", CHECK_CLOCK)
             }
-            other => self.misconfigured(
-                &format!("its certificate is not good ({other})"),
-                &format!("give it a certificate of a CA that {CA_VARIABLE} names"),
-            ),
+            other => match certificate::fault(other) {
+                Some((what, help)) => self.misconfigured(&format!("its certificate {what}"), help),
+                None => self.misconfigured(
+                    &format!("its certificate is not good ({other})"),
+                    &format!("give it a certificate of a CA that {CA_VARIABLE} names"),
+                ),
+            },
         }
     }
 

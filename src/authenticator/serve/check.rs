@@ -173,6 +173,9 @@ fn certificate(tls: &ServerTls) -> Finding {
     if now > until {
         return Bad(format!("tls_cert_path: it has expired, on {ends}"));
     }
+    if let Some(problem) = tls.unfit() {
+        return Bad(problem);
+    }
     if until - now < SOON.as_secs() {
         return Doubtful(format!("it fits its key, and expires soon: {ends}"));
     }

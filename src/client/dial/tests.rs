@@ -96,6 +96,19 @@ async fn verifies_the_certificate_against_the_address_that_is_dialled() {
     });
     let server = Server::start_tls(&Behaviour::good(), server_config(&old, None));
     assert_says(&failure(trusting(&server, &ca)).await, &["expired"]);
+
+    // As `openssl req -x509` makes it, trusted itself.
+    let mut own = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let own = CertifiedIssuer::self_signed(own, KeyPair::generate().unwrap()).unwrap();
+    let shown = (own.pem(), own.key().serialize_pem());
+    let server = Server::start_tls(&Behaviour::good(), server_config(&shown, None));
+    let error = failure(trusting(&server, &own)).await;
+    assert_says(
+        &error,
+        &["CA's own certificate (CA:TRUE)", "have that CA sign one"],
+    );
+    assert!(!error.to_string().contains("OtherError"), "{error}");
 }
 
 #[tokio::test]

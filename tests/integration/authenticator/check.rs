@@ -30,6 +30,9 @@ impl Files {
         let files = Files(folder);
         files.dated("expired", 2001, 2002);
         files.dated("future", 2999, 3000);
+        let mut itself = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        itself.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        files.signed_by_itself("itself", itself);
         let nameless = authority.server(&["*.example"]);
         nameless.write(files.path(), "nameless").unwrap();
         files.private("good.yaml", &record("app", ""));
@@ -52,6 +55,10 @@ impl Files {
         let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(from, 1, 1);
         params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        self.signed_by_itself(name, params);
+    }
+
+    fn signed_by_itself(&self, name: &str, params: rcgen::CertificateParams) {
         let key = rcgen::KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
         let certificate = Certificate {
@@ -170,6 +177,15 @@ fn what_is_not_good_is_named_beside_what_is() {
             ],
             "certificate",
             "not valid before 2999-01-01",
+        ),
+        (
+            &[
+                "--tls-cert-path=itself.crt",
+                "--tls-key-path=itself.key",
+                records,
+            ],
+            "certificate",
+            "tls_cert_path: applications refuse it: it is a CA's own certificate",
         ),
         (&[records], "certificate", "tls_cert_path: it is missing"),
         (

@@ -57,8 +57,7 @@ async fn every_driver_logs_in_over_tls() {
     let (door, dev) = doors::development(&databases.records(), &doors::ON).await;
     every_driver_logs_in(&sdk, &databases, &door).await;
     // By the audit log, operators know who has yet to move.
-    let answered =
-        |line: &Value| line["client"] == "v1/python" && line["decision"] == "allowed";
+    let answered = |line: &Value| line["client"] == "v1/python" && line["decision"] == "allowed";
     let pooled = CASES
         .iter()
         .filter(|(_, driver, ..)| driver.contains("pool"));
