@@ -160,14 +160,31 @@ pub(super) fn endpoint(text: &str) -> Result<String, &'static str> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// No cause of it holds anything that was sent.
+/// It says whom it was to reach, by scheme, host and port alone. No cause of it holds anything that
+/// was sent.
 fn unreachable(error: reqwest::Error) -> Unavailable {
     let trouble = if error.is_timeout() {
         Trouble::Slow
     } else {
         Trouble::Unreachable
     };
-    Unavailable::new(trouble, root_cause(&error.without_url()))
+    let peer = error.url().map(origin);
+    let cause = root_cause(&error.without_url());
+    Unavailable::new(
+        trouble,
+        match peer {
+            Some(peer) => format!("{peer}: {cause}"),
+            None => cause,
+        },
+    )
+}
+
+fn origin(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port_or_known_default() {
+        Some(port) => format!("{}://{host}:{port}", url.scheme()),
+        None => format!("{}://{host}", url.scheme()),
+    }
 }
 
 /// Authorities from a file, and a client that trusts them.
@@ -235,6 +252,25 @@ mod tests {
             panic!("it was read");
         };
         assert_eq!(too_long.trouble, Trouble::Malformed);
+    }
+
+    #[tokio::test]
+    async fn who_cannot_be_reached_is_named_without_what_was_asked() {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let https = Https::new(None).unwrap();
+        let url = format!("http://user:hunter2@{address}/v1/hunter2?hunter2");
+        let Err(refused) = answer(https.post(&url, Vec::new())).await else {
+            panic!("nobody is there");
+        };
+        let said = refused.to_string();
+        let named = format!("http://{address}: ");
+        assert!(
+            said.starts_with(&named) && said.contains("refused"),
+            "{said}"
+        );
+        assert!(!said.contains("hunter2"), "{said}");
     }
 
     #[test]
