@@ -112,7 +112,9 @@ impl AuditLog {
     pub fn reopen(&self) -> Result<()> {
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         stream.reopen().map_err(|error| {
-            Error::configuration("audit_log_path: it cannot be opened again").with_source(error)
+            let path = stream.path.as_deref().unwrap_or(Path::new("-")).display();
+            let problem = format!("audit_log_path: {path}: it cannot be opened again: {error}");
+            Error::configuration(problem).with_source(error)
         })
     }
 
@@ -334,6 +336,12 @@ mod tests {
         fs::create_dir(folder.path().join("logs")).unwrap();
         let log = AuditLog::open(&path).unwrap();
         fs::remove_dir_all(folder.path().join("logs")).unwrap();
+        let error = log.reopen().unwrap_err().to_string();
+        let named = format!("audit_log_path: {}: ", path.display());
+        assert!(
+            error.contains(&named) && error.contains("No such file"),
+            "{error}"
+        );
         assert!(log.write(&"lost").await.is_err());
         fs::create_dir(folder.path().join("logs")).unwrap();
         log.write(&"kept").await.unwrap();
