@@ -233,6 +233,16 @@ impl Error {
         &self.0.kind
     }
 
+    /// The same in other words, if there are any.
+    #[cfg(feature = "authenticator")]
+    pub(crate) fn reworded(self, words: impl FnOnce(&str) -> Option<String>) -> Self {
+        self.map(|inner| {
+            if let Some(words) = words(&inner.message) {
+                inner.message = words.into();
+            }
+        })
+    }
+
     pub(crate) fn with_help(self, help: impl Into<Cow<'static, str>>) -> Self {
         self.map(|inner| inner.help = Some(help.into()))
     }

@@ -130,6 +130,27 @@ impl Layers {
         Ok(self.get(key, read)?.unwrap_or(false))
     }
 
+    /// An error of whoever knows a setting by its key alone, with the place where it was given.
+    pub(super) fn located(&self, error: Error) -> Error {
+        error.reworded(|message| {
+            let (key, problem) = message.split_once(": ")?;
+            let origin = self.origin(key)?;
+            Some(format!("{key} ({origin}): {}", self.of_file(key, problem)))
+        })
+    }
+
+    /// Which file of Vault's it is that is not there. What is no path may be the secret itself, in
+    /// the wrong setting.
+    fn of_file(&self, key: &str, problem: &str) -> String {
+        const FILES: [&str; 3] = ["vault_token_path", "vault_secret_id_path", "vault_jwt_path"];
+        match self.text(key) {
+            Some(path) if FILES.contains(&key) && path.contains('/') && !problem.contains(path) => {
+                format!("{}: {problem}", printable(path))
+            }
+            _ => problem.to_owned(),
+        }
+    }
+
     /// An error that names the setting and where it was given.
     pub(crate) fn error(&self, key: &str, problem: impl fmt::Display) -> Error {
         Error::configuration(match self.origin(key) {

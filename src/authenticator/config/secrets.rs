@@ -60,6 +60,11 @@ const VAULT: &[&str] = &[
 impl super::Config {
     /// The secrets manager, as far as it can be had without asking it.
     pub(crate) async fn secrets(&self) -> Result<SecretsManager> {
+        let manager = self.manager().await;
+        manager.map_err(|error| self.layers.located(error))
+    }
+
+    async fn manager(&self) -> Result<SecretsManager> {
         let layers = &self.layers;
         let manager = match (self.secrets_manager, &self.local_secrets_path) {
             (Some(manager), _) => manager,

@@ -86,6 +86,22 @@ fn every_mistake_ends_the_process_and_names_the_key() {
             &["vault_token_path"],
         ),
         (
+            &[vault, token],
+            &[("VAULT_ADDR", "vault.internal")],
+            &["vault_addr (variable VAULT_ADDR): it is not a URL"],
+        ),
+        (
+            &[vault, at_vault, "--vault-token-path=/no/such/absent"],
+            &[],
+            &["vault_token_path (flag --vault-token-path): /no/such/absent: there is no such file"],
+        ),
+        (
+            // It was to be vault_token.
+            &[vault, at_vault, "--vault-token-path=canary-hunter2"],
+            &[],
+            &["vault_token_path (flag --vault-token-path): there is no such file"],
+        ),
+        (
             &[vault, at_vault, "--vault-token-path=absent"],
             &[],
             &["vault_token_path"],
@@ -284,6 +300,8 @@ fn every_mistake_ends_the_process_and_names_the_key() {
 fn may_pass(arguments: &[&str]) -> bool {
     let named = [
         "=absent",
+        "/absent",
+        "-token-path=canary-hunter2",
         "=bad.yaml",
         "=nobody.yaml",
         "=open.yaml",
@@ -292,9 +310,12 @@ fn may_pass(arguments: &[&str]) -> bool {
         "--session-key-path=key",
         NO_SUCH_HOST,
     ];
-    arguments
+    // Its region may be the machine's to say.
+    let only_lacks_a_region = arguments == ["--secrets-manager=asm"];
+    let names_one = arguments
         .iter()
-        .any(|argument| named.iter().any(|name| argument.ends_with(name)))
+        .any(|argument| named.iter().any(|name| argument.ends_with(name)));
+    only_lacks_a_region || names_one
 }
 
 #[test]
