@@ -240,12 +240,17 @@ fn vault(layers: &Layers) -> Result<SecretsManager> {
 
 #[cfg(feature = "asm")]
 async fn asm(layers: &Layers) -> Result<SecretsManager> {
+    use crate::identity::aws::{NAME_A_REGION, Region};
+
     let (ttl, timeout) = lifetimes(layers)?;
     let mut secrets = crate::authenticator::AwsSecrets::builder()
         .ttl(ttl)
         .timeout(timeout);
-    if let Some(region) = layers.text("aws_region") {
-        secrets = secrets.region(region);
+    let region = layers.get("aws_region", |name| {
+        Region::find(name).ok_or_else(|| format!("\"{}\" is no region of AWS's", printable(name)))
+    })?;
+    if let Some(region) = region {
+        secrets = secrets.region(region.name());
     }
     if let Some(role) = layers.text("assume_aws_role") {
         secrets = secrets.iam_role(role);
@@ -253,7 +258,15 @@ async fn asm(layers: &Layers) -> Result<SecretsManager> {
     if let Some(url) = layers.text("asm_endpoint") {
         secrets = secrets.endpoint(url);
     }
-    Ok(secrets.build().await?.into())
+    let secrets = secrets.build().await.map_err(|error| {
+        // It is said to whoever writes a program; here there is a setting.
+        if error.help() == Some(NAME_A_REGION) {
+            error.with_help("give aws_region (AWS_REGION), or the region of the profile")
+        } else {
+            error
+        }
+    });
+    Ok(secrets?.into())
 }
 
 #[cfg(not(feature = "asm"))]

@@ -48,6 +48,10 @@ fn region_of_environment(variable: impl Fn(&str) -> Option<String>) -> Option<St
         .find(|value| !value.is_empty())
 }
 
+/// What to do where no region is known.
+pub(crate) const NAME_A_REGION: &str =
+    "set AWS_REGION, or the region of the profile, or the builder's";
+
 fn known_region(name: Option<String>) -> Result<&'static Region> {
     let Some(name) = name else {
         return Err(Error::new(
@@ -55,7 +59,7 @@ fn known_region(name: Option<String>) -> Result<&'static Region> {
             Hop::Credentials,
             "no AWS region is known, and with it no STS to confirm the identity",
         )
-        .with_help("set AWS_REGION, or the region of the profile, or the builder's"));
+        .with_help(NAME_A_REGION));
     };
     Region::find(&name).ok_or_else(|| {
         Error::new(

@@ -39,7 +39,7 @@ mod sts;
 mod verifier;
 
 #[cfg(feature = "asm")]
-pub(crate) use self::credentials::resolve;
+pub(crate) use self::credentials::{NAME_A_REGION, resolve};
 pub(crate) use self::request::is_audience;
 #[cfg(fuzzing)]
 pub(crate) use self::sts::answer::read as read_sts_answer;

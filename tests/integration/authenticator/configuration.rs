@@ -182,6 +182,16 @@ fn every_mistake_ends_the_process_and_names_the_key() {
             &["asm_endpoint"],
         ),
         (
+            &["--secrets-manager=asm", "--aws-region=mars-north-1"],
+            &[],
+            &["aws_region (flag --aws-region): \"mars-north-1\" is no region"],
+        ),
+        (
+            &["--secrets-manager=asm"],
+            &[],
+            &["no AWS region is known", "give aws_region (AWS_REGION)"],
+        ),
+        (
             &["--secrets-manager=kubernetes"],
             &[],
             &["kubernetes_secrets_path"],
