@@ -143,7 +143,7 @@ settings! {
     }
     "limits" {
         "max_connections" "APPROZIUM_MAX_CONNECTIONS" Value
-            "Connections in all [default: 10000]"
+            "Connections in all, and as many calls on those of somebody known [default: 10000]"
         "max_connections_per_address" "APPROZIUM_MAX_CONNECTIONS_PER_ADDRESS" Value
             "The same from one address [default: 2000]"
         "max_unauthenticated" "APPROZIUM_MAX_UNAUTHENTICATED" Value
