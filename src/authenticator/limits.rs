@@ -187,6 +187,12 @@ impl<K: Hash + Eq> Rate<K> {
 
     /// Whether one more is within the bound; counts it if so.
     pub(crate) fn allow(&self, key: K, now: Instant) -> bool {
+        self.allow_if(key, now, || true)
+    }
+
+    /// As [`allow`](Self::allow), where another bound has to agree: it is asked last, so that what
+    /// either of them refuses counts in neither.
+    pub(crate) fn allow_if(&self, key: K, now: Instant, other: impl FnOnce() -> bool) -> bool {
         let mut state = locked(&self.state);
         let (all, each) = &mut *state;
         if each.len() >= REMEMBERED {
@@ -201,6 +207,9 @@ impl<K: Hash + Eq> Rate<K> {
         ) else {
             return false;
         };
+        if !other() {
+            return false;
+        }
         *all = Some(all_next);
         each.insert(key, key_next);
         true
@@ -304,6 +313,16 @@ mod tests {
     fn a_rate_bounds_all_keys_together() {
         let (rate, start) = (Rate::new(2, 100), Instant::now());
         assert_eq!((0..100).filter(|key| rate.allow(*key, start)).count(), 20);
+    }
+
+    #[test]
+    fn what_one_of_two_bounds_refuses_counts_in_neither() {
+        let (narrow, wide, start) = (Rate::new(100, 1), Rate::new(2, 2), Instant::now());
+        let allow = |key| narrow.allow_if(key, start, || wide.allow((), start));
+        assert_eq!((0..100).filter(|_| allow("a")).count(), 10);
+        assert_eq!((0..100).filter(|_| allow("b")).count(), 10);
+        assert!(!allow("c"), "the wide one is used up");
+        assert_eq!((0..100).filter(|_| narrow.allow("c", start)).count(), 10);
     }
 
     #[test]

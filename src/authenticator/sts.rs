@@ -107,9 +107,11 @@ impl StsCalls {
         verdict
     }
 
+    /// What is refused counts nowhere: an address that is over its own bound takes nothing of what
+    /// strangers share, nor they, together, of the rest.
     fn is_seldom(&self, asker: Asker) -> bool {
-        let is_of_rest = asker.is_known || self.of_strangers.allow((), now());
-        is_of_rest && self.rate.allow(asker.neighbourhood, now())
+        let of_rest = || asker.is_known || self.of_strangers.allow((), now());
+        self.rate.allow_if(asker.neighbourhood, now(), of_rest)
     }
 
     /// The verdict, or else why nothing was asked.

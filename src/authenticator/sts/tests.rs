@@ -191,3 +191,49 @@ async fn strangers_leave_a_quarter_to_who_is_known() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_over_his_own_bound_takes_nothing_of_what_strangers_share() {
+    let calls = calls(|limits| {
+        limits.sts_calls_per_second = 100;
+        limits.sts_calls_per_second_per_address = 2;
+    });
+    let sts = Script::new([Ok("it")]);
+    // As many attempts as strangers together have calls.
+    for number in 0..10 * 75 {
+        let is_asked = sts.ask_for(STRANGER, &calls).await.is_ok();
+        assert_eq!(is_asked, number < 10 * 2, "{number}");
+    }
+    let other = Asker {
+        neighbourhood: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+        ..STRANGER
+    };
+    assert_eq!(sts.ask_for(other, &calls).await, Ok("it"));
+    let known = Asker {
+        is_known: true,
+        ..other
+    };
+    assert_eq!(sts.ask_for(known, &calls).await, Ok("it"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_who_are_refused_together_take_nothing_of_their_addresses() {
+    let calls = calls(|limits| {
+        limits.sts_calls_per_second = 4;
+        limits.sts_calls_per_second_per_address = 4;
+    });
+    let sts = Script::new([Ok("it")]);
+    for _ in 0..100 {
+        sts.ask_for(STRANGER, &calls).await.ok();
+    }
+    assert_eq!(sts.asked(), 30);
+    // Who is known, at the same address, has the quarter that is left.
+    let known = Asker {
+        is_known: true,
+        ..STRANGER
+    };
+    for _ in 0..100 {
+        sts.ask_for(known, &calls).await.ok();
+    }
+    assert_eq!(sts.asked(), 40);
+}
