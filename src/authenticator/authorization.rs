@@ -51,8 +51,7 @@ impl Authorizer {
         limits: &Limits,
     ) -> Result<Arc<Record>, Refused> {
         let per_second = limits.lookups_per_second_per_account;
-        let principal = &identity.principal;
-        if !self.lookups.allow(principal, key, per_second) {
+        if !self.lookups.allow(identity, key, per_second) {
             return Err(Refused::TooManyLookups);
         }
         let began = Instant::now();
@@ -62,6 +61,9 @@ impl Authorizer {
             .await
             .map_err(Refused::Unavailable)
             .and_then(|records| decide(&records, identity));
+        if decided.is_ok() {
+            self.lookups.admitted(identity, key);
+        }
         let ending = match &decided {
             Ok(_) => Ending::Ok,
             Err(Refused::Unavailable(_)) => Ending::Failed,
@@ -166,6 +168,55 @@ mod tests {
         assert_eq!(checkout.unwrap(), b"one");
         let reporting = password(identity("123456789012", "reporting", "AROAANY"));
         assert_eq!(reporting.unwrap(), b"two");
+    }
+
+    /// What the file would hold.
+    struct Held(Vec<Arc<Record>>);
+
+    #[tonic::async_trait]
+    impl Secrets for Held {
+        async fn records(
+            &self,
+            _: &VerifiedIdentity,
+            key: &RecordKey,
+            _: Freshness,
+        ) -> Result<Vec<Arc<Record>>, Unavailable> {
+            let records = self.0.iter().filter(|record| record.key == *key);
+            Ok(records.cloned().collect())
+        }
+
+        async fn ready(&self) -> Result<(), Unavailable> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_on_a_record_is_let_in_while_others_of_the_account_name_too_much() {
+        let secrets = Arc::new(Held(two_records()));
+        let authorizer = Authorizer::new(secrets, Arc::default());
+        let limits = Limits {
+            lookups_per_second_per_account: 1,
+            ..Limits::default()
+        };
+        let key = RecordKey::new("db", 5432, "app");
+        let checkout = identity("123456789012", "checkout", "AROAFIRST");
+        let intruder = identity("123456789012", "intruder", "AROAOTHER");
+        let authorize = async |identity: &VerifiedIdentity, key: &RecordKey| {
+            authorizer.authorize(identity, key, &limits).await
+        };
+        assert!(authorize(&checkout, &key).await.is_ok());
+        let asked = authorize(&intruder, &key).await;
+        assert!(matches!(asked, Err(Refused::NotOnRecord)), "{asked:?}");
+        for n in 0..10 {
+            let guess = RecordKey::new(&format!("guessed-{n}"), 5432, "app");
+            authorize(&intruder, &guess).await.unwrap_err();
+        }
+
+        authorizer.lookups.forget_what_was_named();
+        assert!(authorize(&checkout, &key).await.is_ok());
+        // Whom no record admits has no more than the bound, at this place, too.
+        let asked = authorize(&intruder, &key).await;
+        assert!(matches!(asked, Err(Refused::TooManyLookups)), "{asked:?}");
     }
 
     #[test]

@@ -49,7 +49,8 @@ pub struct Limits {
     pub handshakes_per_second_per_address: u32,
     /// Databases that one AWS account may newly name each second, whose records are then looked up:
     /// 50, with bursts of ten times as many. One that it named within ten seconds is none. Any
-    /// account will do for a session, and each name is a question to the secrets manager.
+    /// account will do for a session, and each name is a question to the secrets manager. An identity
+    /// that a record there admitted within an hour is not kept out by what others of its account name.
     pub lookups_per_second_per_account: u32,
     /// The fewest SCRAM iterations that a database may ask for: 4,096. Fewer make guessing cheap.
     pub min_iterations: u32,
