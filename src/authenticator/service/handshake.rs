@@ -91,13 +91,16 @@ impl HandshakeCall {
         let target = Target::parse(&start)?;
         self.audit.attribution = attribution(&start)?;
         self.audit.target = Some(target.clone());
+        // The token in it has said whose it is: it is not kept for as long as the client takes.
+        let after_refusal = start.after_refusal;
+        drop(start);
         let shared = self.shared.clone();
         // What takes long here is the client: what is not waited for then is boxed, so that a call
         // which is open is small.
         let key = target.key();
         let authorized = shared.authorized(&mut self.span, &session.identity, &key);
         let mut record = Box::pin(authorized).await?;
-        if start.after_refusal {
+        if after_refusal {
             record = Box::pin(self.anew(&session, record)).await?;
         }
         let mut nonce = [0; NONCE_LENGTH];
