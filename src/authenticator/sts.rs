@@ -7,19 +7,26 @@
 //! - A region whose STS does not answer is left alone ([`circuit`]): who asks meanwhile is told at
 //!   once to come again. Sessions that were granted before go on, for they ask STS nothing.
 //!
-//! How many questions may be open at once is the verifier's own bound.
+//! How many questions may be open at once is the verifier's own bound. Strangers leave a quarter of
+//! it as well: where STS is slow they would hold it all, and who is known could not renew his session.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep, timeout_at},
+};
 
 use self::circuit::{Answer, Circuits, Turn};
 use super::{
-    limits::{Limits, Rate, neighbourhood},
+    limits::{Limits, Rate, Turns, neighbourhood},
     listener::Peer,
     metrics::{Ending, Metrics},
 };
-use crate::identity::{Rejection, aws::Region};
+use crate::identity::{
+    Rejection,
+    aws::{CALLS_AT_ONCE, Region},
+};
 
 mod circuit;
 
@@ -28,6 +35,8 @@ pub(crate) struct StsCalls {
     rate: Rate<IpAddr>,
     /// What strangers may have of it together: who has a session already has the rest, and renews it.
     of_strangers: Rate<()>,
+    /// Their questions that are open, region by region.
+    open: Turns<&'static str>,
     circuits: Circuits,
     metrics: Arc<Metrics>,
 }
@@ -65,6 +74,7 @@ impl StsCalls {
         let of_strangers = in_all - in_all / 4;
         StsCalls {
             of_strangers: Rate::new(of_strangers, of_strangers),
+            open: Turns::new(CALLS_AT_ONCE - CALLS_AT_ONCE / 4),
             rate: Rate::new(in_all, limits.sts_calls_per_second_per_address),
             circuits: Circuits::default(),
             metrics,
@@ -74,7 +84,8 @@ impl StsCalls {
     /// Asks the STS of a region. What is asked, and in which form of proof, is the caller's affair.
     ///
     /// # Errors
-    /// The question's own; [`Rejection::Throttled`] beyond the rate; [`Rejection::CircuitOpen`].
+    /// The question's own; [`Rejection::Throttled`] beyond the rate, and where too many are open;
+    /// [`Rejection::CircuitOpen`].
     pub(crate) async fn ask<T, Q>(
         &self,
         region: &Region,
@@ -86,7 +97,14 @@ impl StsCalls {
     {
         let began = Instant::now();
         let mut pauses = PAUSES.into_iter();
-        let mut verdict = self.ask_once(region, asker, question()).await?;
+        let first = question();
+        let first = async {
+            // Of its ten seconds it may have waited for some.
+            let answered = timeout_at(began + BUDGET, first).await;
+            answered
+                .unwrap_or_else(|_| Err(Rejection::Unavailable("it did not answer in time".into())))
+        };
+        let mut verdict = self.ask_once(region, asker, began, first).await?;
         while is_throttled(&verdict)
             && let Some(pause) = pauses.next()
         {
@@ -96,7 +114,7 @@ impl StsCalls {
             }
             sleep(pause).await;
             self.metrics.sts_retried();
-            let again = self.ask_once(region, asker, question());
+            let again = self.ask_once(region, asker, began, question());
             match timeout_at(began + BUDGET, again).await {
                 Ok(Ok(answer)) => verdict = answer,
                 Ok(Err(not_asked)) => verdict = Err(not_asked),
@@ -114,19 +132,41 @@ impl StsCalls {
         self.rate.allow_if(asker.neighbourhood, now(), of_rest)
     }
 
+    /// A place among the open questions of strangers. STS has half of the time at least: in less,
+    /// its silence would say nothing.
+    async fn place(
+        &self,
+        region: &Region,
+        began: Instant,
+    ) -> Result<OwnedSemaphorePermit, Rejection> {
+        let place = self.open.take(region.name());
+        let place = timeout_at(began + BUDGET / 2, place).await;
+        place.ok().flatten().ok_or_else(|| self.throttled())
+    }
+
+    fn throttled(&self) -> Rejection {
+        self.metrics.sts_throttled();
+        Rejection::Throttled
+    }
+
     /// The verdict, or else why nothing was asked.
     async fn ask_once<T>(
         &self,
         region: &Region,
         asker: Asker,
+        began: Instant,
         question: impl Future<Output = Result<T, Rejection>>,
     ) -> Result<Result<T, Rejection>, Rejection> {
         let call = self.circuits.call(region.name(), now());
         let call = call.ok_or(Rejection::CircuitOpen)?;
         self.metrics.sts_circuit(region.name(), call.is_probe());
+        // Before it is counted: who waits in vain has asked STS nothing.
+        let _place = match asker.is_known || call.is_probe() {
+            true => None,
+            false => Some(self.place(region, began).await?),
+        };
         if !self.is_seldom(asker) {
-            self.metrics.sts_throttled();
-            return Err(Rejection::Throttled);
+            return Err(self.throttled());
         }
         let verdict = question.await;
         let answer = match &verdict {

@@ -6,6 +6,8 @@ use std::{
     },
 };
 
+use futures_util::future::join_all;
+
 use super::*;
 
 const STRANGER: Asker = Asker {
@@ -236,4 +238,68 @@ async fn strangers_who_are_refused_together_take_nothing_of_their_addresses() {
         sts.ask_for(known, &calls).await.ok();
     }
     assert_eq!(sts.asked(), 40);
+}
+
+/// What strangers may have open together.
+const PLACES: usize = CALLS_AT_ONCE - CALLS_AT_ONCE / 4;
+
+#[tokio::test(start_paused = true)]
+async fn strangers_leave_a_quarter_of_the_open_questions_to_who_is_known() {
+    let (calls, asked) = (calls(|_| ()), AtomicUsize::default());
+    let ask = async |asker, region| -> Verdict {
+        let in_vain = async || {
+            asked.fetch_add(1, Ordering::SeqCst);
+            sleep(BUDGET).await;
+            silence()
+        };
+        let region = Region::find(region).unwrap();
+        calls.ask(region, asker, in_vain).await
+    };
+    let known = Asker {
+        is_known: true,
+        ..STRANGER
+    };
+    let strangers = join_all((0..CALLS_AT_ONCE).map(|_| ask(STRANGER, "eu-central-1")));
+    let meanwhile = async {
+        sleep(BUDGET / 4).await;
+        assert_eq!(asked.load(Ordering::SeqCst), PLACES);
+        let seen = async {
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(asked.load(Ordering::SeqCst), PLACES + 2);
+        };
+        let elsewhere = ask(STRANGER, "us-east-1");
+        tokio::join!(ask(known, "eu-central-1"), elsewhere, seen)
+    };
+    let (verdicts, _) = tokio::join!(strangers, meanwhile);
+    let throttled = verdicts.iter().filter(|verdict| is_throttled(verdict));
+    let throttled = throttled.count();
+    assert_eq!(throttled, CALLS_AT_ONCE - PLACES);
+    let counted = format!("approzium_sts_throttled_total {throttled}");
+    assert!(has(&calls, &counted));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_to_ask_is_answered_within_the_same_time() {
+    let (calls, asked) = (calls(|_| ()), AtomicUsize::default());
+    // The first ones are answered before half of the time is over, the last one is not in time.
+    let question = async || {
+        match asked.fetch_add(1, Ordering::SeqCst) < PLACES {
+            true => sleep(BUDGET.mul_f64(0.4)).await,
+            false => sleep(BUDGET).await,
+        }
+        Ok("it")
+    };
+    let region = Region::find("eu-central-1").unwrap();
+    let began = Instant::now();
+    let all = (0..PLACES + 1).map(|_| calls.ask(region, STRANGER, question));
+    let verdicts: Vec<Verdict> = join_all(all).await;
+    assert!(began.elapsed() <= BUDGET + Duration::from_millis(1));
+    assert_eq!(
+        verdicts.iter().filter(|verdict| verdict.is_ok()).count(),
+        PLACES
+    );
+    assert!(matches!(
+        verdicts.last(),
+        Some(Err(Rejection::Unavailable(_)))
+    ));
 }

@@ -41,6 +41,8 @@ mod verifier;
 #[cfg(feature = "asm")]
 pub(crate) use self::credentials::{NAME_A_REGION, resolve};
 pub(crate) use self::request::is_audience;
+#[cfg(feature = "authenticator")]
+pub(crate) use self::sts::CALLS_AT_ONCE;
 #[cfg(fuzzing)]
 pub(crate) use self::sts::answer::read as read_sts_answer;
 #[cfg(feature = "authenticator")]

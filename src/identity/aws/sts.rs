@@ -87,9 +87,11 @@ impl StsVerifier {
         region: &Region,
         question: RequestBuilder,
     ) -> std::result::Result<VerifiedIdentity, Rejection> {
-        let deadline = tokio::time::Instant::now() + self.timeout;
+        let began = tokio::time::Instant::now();
+        let deadline = began + self.timeout;
         let calls = self.calls.of(region);
-        let call = tokio::time::timeout_at(deadline, calls.acquire()).await;
+        // STS has the other half: else one that answers would be taken for one that does not.
+        let call = tokio::time::timeout_at(began + self.timeout / 2, calls.acquire()).await;
         let Ok(Ok(_call)) = call else {
             return Err(Rejection::Throttled);
         };
@@ -257,7 +259,7 @@ impl Default for StsVerifierBuilder {
             regions: None,
             fips: false,
             timeout: MAX_TIMEOUT,
-            max_concurrent_calls: 64,
+            max_concurrent_calls: CALLS_AT_ONCE,
             dial: None,
             extra_roots: Vec::new(),
         }
@@ -265,6 +267,9 @@ impl Default for StsVerifierBuilder {
 }
 
 const MAX_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Calls to one region's STS at once, unless another number is asked for.
+pub(crate) const CALLS_AT_ONCE: usize = 64;
 
 impl StsVerifierBuilder {
     /// Asks the STS of these regions alone: a proof for another is refused, and nobody asked.
@@ -289,7 +294,7 @@ impl StsVerifierBuilder {
     }
 
     /// How many calls to one region's STS may run at once; what comes beyond waits, and is throttled
-    /// when the time is up. Default: 64. Whoever brings a proof names its region: one that is slow
+    /// when half of the time is up. Default: 64, of which an Authenticator gives strangers 48. Whoever brings a proof names its region: one that is slow
     /// keeps nobody waiting who is of another.
     pub fn max_concurrent_calls(mut self, calls: usize) -> Self {
         self.max_concurrent_calls = calls.clamp(1, Semaphore::MAX_PERMITS);
@@ -392,16 +397,19 @@ mod tests {
         assert_eq!(takes(StsVerifier::builder().timeout(hour)), 10);
     }
 
-    #[tokio::test]
-    async fn who_waits_too_long_for_a_free_call_of_his_region_is_throttled() {
+    /// One that makes one call at a time, to where nobody listens.
+    fn verifier_of_one_call(timeout: Duration) -> StsVerifier {
         let root = rcgen::generate_simple_self_signed(["sts.example.com".to_owned()]).unwrap();
-        let verifier = StsVerifier::builder()
+        StsVerifier::builder()
             .add_root_certificate(root.cert.der().clone())
             .dial(([127, 0, 0, 1], 9).into())
             .max_concurrent_calls(1)
-            .timeout(Duration::from_millis(10))
+            .timeout(timeout)
             .build()
-            .unwrap();
+            .unwrap()
+    }
+
+    fn proof() -> CheckedProof {
         let proof = AwsProof {
             access_key_id: "AKIAIOSFODNN7EXAMPLE".into(),
             amz_date: "20260102T030405Z".into(),
@@ -412,8 +420,13 @@ mod tests {
         };
         let audiences = Audiences::new(["a"]).unwrap();
         let now = datetime!(2026-01-02 03:04:05 UTC);
-        let proof = CheckedProof::parse(&proof, &[7], &audiences, now, &Skew::default()).unwrap();
+        CheckedProof::parse(&proof, &[7], &audiences, now, &Skew::default()).unwrap()
+    }
 
+    #[tokio::test]
+    async fn who_waits_too_long_for_a_free_call_of_his_region_is_throttled() {
+        let verifier = verifier_of_one_call(Duration::from_millis(10));
+        let proof = proof();
         let calls = |region| verifier.calls.of(Region::find(region).unwrap());
         let elsewhere = calls("us-east-1");
         let the_only_call = elsewhere.acquire().await.unwrap();
@@ -425,5 +438,23 @@ mod tests {
         let the_only_call = here.acquire().await.unwrap();
         assert_eq!(verifier.verify(&proof).await, Err(Rejection::Throttled));
         drop(the_only_call);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_free_call_leaves_sts_half_of_the_time() {
+        let verifier = verifier_of_one_call(MAX_TIMEOUT);
+        let calls = verifier.calls.of(Region::find("eu-central-1").unwrap());
+        for (waits, is_asked) in [(0.4, true), (0.6, false)] {
+            let the_only_call = calls.acquire().await.unwrap();
+            let ends = async {
+                tokio::time::sleep(MAX_TIMEOUT.mul_f64(waits)).await;
+                drop(the_only_call);
+            };
+            let proof = proof();
+            let (asked, ()) = tokio::join!(verifier.verify(&proof), ends);
+            let unavailable = matches!(asked, Err(Rejection::Unavailable(_)));
+            assert_eq!(unavailable, is_asked, "{asked:?}");
+            assert_eq!(asked == Err(Rejection::Throttled), !is_asked, "{asked:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -366,11 +366,15 @@ async fn health_is_asked_for_in_few_bytes() {
 /// HTTP/2 forgets a stream that is reset, and with it forgets to count it; the work goes on.
 #[tokio::test]
 async fn streams_that_are_reset_leave_no_heap_of_work() {
-    struct Never(Arc<Notify>);
+    struct Once(OnceLock<()>, Arc<Notify>);
     #[tonic::async_trait]
-    impl Verifier for Never {
+    impl Verifier for Once {
         async fn verify(&self, _: &CheckedProof) -> Result<VerifiedIdentity, Rejection> {
-            self.0.notify_one();
+            if self.0.set(()).is_ok() {
+                let arn = "arn:aws:sts::123456789012:assumed-role/checkout/pod-1";
+                return Ok(VerifiedIdentity::new(arn, "AROAFIRST:pod-1").unwrap());
+            }
+            self.1.notify_one();
             std::future::pending().await
         }
     }
@@ -380,12 +384,14 @@ async fn streams_that_are_reset_leave_no_heap_of_work() {
     limits.sts_calls_per_second_per_address = 10_000;
     limits.sts_calls_per_second = 10_000;
     let asked = Arc::new(Notify::new());
-    let house = House::start_with(Never(asked.clone()), "", |builder, _| {
+    let house = House::start_with(Once(OnceLock::new(), asked.clone()), "", |builder, _| {
         builder.limits(limits)
     })
     .await;
     let client = house.client().await;
     let signer = dev_signer(&dev_sts().await, "checkout").await;
+    // Proofs of a stranger would soon wait for each other.
+    client.session(&signer).await;
     let mut begun = 0;
     let refused = loop {
         let challenge = match client.challenge().await {
