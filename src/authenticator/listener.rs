@@ -43,7 +43,7 @@ pub(crate) const MAX_STREAMS: u32 = 256;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections to the HTTP endpoint: probes, and who reads metrics.
-const OPERATORS: usize = 256;
+pub(super) const OPERATORS: usize = 256;
 
 /// The same from one address (for IPv6: one /64).
 const OPERATORS_PER_ADDRESS: usize = 32;

@@ -37,6 +37,7 @@ mod listener;
 mod logging;
 mod lookups;
 mod metrics;
+mod open_files;
 mod readiness;
 mod reload;
 mod replay;

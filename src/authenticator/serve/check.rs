@@ -17,7 +17,9 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{address, common, session_keys, telemetry, tls, verifier};
 use crate::{
     Error, Result,
-    authenticator::{AuditLog, SecretsManager, ServerTls, audit::Reason, config::Config},
+    authenticator::{
+        AuditLog, SecretsManager, ServerTls, audit::Reason, config::Config, open_files,
+    },
     error::printable,
 };
 
@@ -65,6 +67,7 @@ async fn production(config: &Config) -> Findings {
     let mut findings = vec![
         ("certificate", certificate),
         ("addresses", addresses(config).await),
+        ("open files", open_files(config)),
         ("names", names(config, tls).await),
         ("session keys", shared_keys(config)),
         ("records", records(config).await),
@@ -128,6 +131,7 @@ async fn development(config: &Config) -> Findings {
             judged(dev::refuse_production(config).map(|()| "nothing of production is near".into())),
         ),
         ("addresses", addresses(config).await),
+        ("open files", open_files(config)),
         (
             "records",
             match &config.local_secrets_path {
@@ -189,6 +193,14 @@ async fn addresses(config: &Config) -> Finding {
         Ok(format!("applications at {grpc}, operators at {http}"))
     };
     judged(found.await)
+}
+
+/// It serves with fewer, until there are as many connections.
+fn open_files(config: &Config) -> Finding {
+    match open_files::suffice(&config.limits) {
+        Ok(found) => Good(found),
+        Err(problem) => Doubtful(problem),
+    }
 }
 
 async fn names(config: &Config, tls: Option<ServerTls>) -> Finding {

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub use super::config::Arguments;
 use super::{
     AuditLog, Authenticator, AuthenticatorBuilder, Running, ServerTls, SessionKeys, config::Config,
-    hardening, logging,
+    hardening, logging, open_files,
 };
 use crate::{
     Error, Result,
@@ -70,6 +70,9 @@ fn configured(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 async fn serve(config: &Config) -> Result<()> {
+    if let Err(problem) = open_files::suffice(&config.limits) {
+        ::tracing::warn!("{problem}");
+    }
     let telemetry = telemetry::start().await?;
     // First of all, so that no signal is lost that comes while the servers start.
     let asked = Asked::listen()?;

@@ -15,7 +15,7 @@ use approzium_peers::{
     certificates::{Certificate, Signature},
 };
 
-use super::process::{PASSWORD, command, failing, record, write_private};
+use super::process::{PASSWORD, command, failing, limited, record, write_private};
 use crate::NO_SUCH_HOST;
 
 struct Files(tempfile::TempDir);
@@ -106,6 +106,7 @@ fn what_is_good_is_said_and_nothing_listens() {
     for line in [
         "ok       certificate   it fits its key, and is valid until ",
         &format!("ok       addresses     applications at 127.0.0.1:{port}"),
+        "ok       open files    ",
         "ok       names         127.0.0.1, ",
         "-        session keys  ",
         "ok       records       ",
@@ -128,6 +129,19 @@ fn the_originals_api_is_worth_a_warning() {
     let said = said(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("warning  v1 API        v1_api: "), "{said}");
+}
+
+/// It serves nevertheless, until all of them are taken.
+#[test]
+fn too_few_files_for_as_many_connections_are_worth_a_warning() {
+    let files = Files::new();
+    let mut command = files.command(&GOOD);
+    command.args(["--grpc-port=0", "--http-port=0"]);
+    let output = failing(limited(&command, "-n 1000"));
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let warning = "warning  open files    max_connections: ";
+    assert!(said.contains(warning), "{said}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tonic_health::pb::{
 
 use super::{
     client::{Client, both, channel, tls, v2::outcome},
-    process::{Dev, Process, command, https, record, until, write_private},
+    process::{Dev, Process, command, https, limited, record, until, write_private},
 };
 
 const SALT: &[u8] = b"sixteen bytes ok";
@@ -238,7 +238,10 @@ async fn plaintext_is_served_on_loopback() {
 #[tokio::test]
 async fn no_core_is_ever_written() {
     let dev = Dev::start("").await;
-    assert_eq!(core_limits(dev.process.id()), ["0", "0"]);
+    assert_eq!(
+        soft_and_hard(dev.process.id(), "Max core file size"),
+        ["0", "0"]
+    );
 }
 
 /// Its file of settings is a pipe, at which it waits for them.
@@ -259,7 +262,7 @@ async fn no_core_is_written_from_before_the_settings_are_read() {
     let settings = format!("--config={}", pipe.display());
     let mut process = Process::start(command(&[&settings]));
     until("no core", async || {
-        (core_limits(process.id()) == ["0", "0"]).then_some(())
+        (soft_and_hard(process.id(), "Max core file size") == ["0", "0"]).then_some(())
     })
     .await;
     assert!(!process.has_ended());
@@ -269,13 +272,47 @@ async fn no_core_is_written_from_before_the_settings_are_read() {
     assert!(process.log().concat().contains("grpc_prot"));
 }
 
-/// The soft and the hard limit.
+/// Each connection is a file, and many start whatever they start with a soft limit of 1,024.
 #[cfg(target_os = "linux")]
-fn core_limits(process: u32) -> [String; 2] {
+#[tokio::test]
+async fn as_many_files_may_be_open_as_the_hard_limit_allows() {
+    let folder = tempfile::tempdir().unwrap();
+    let development = format!("--dev-dir={}", folder.path().display());
+    let arguments = ["--dev", &development, "--grpc-port=0", "--http-port=0"];
+    let process = Process::start(limited(&command(&arguments), "-Sn 256"));
+    until("the hard limit", async || {
+        let [soft, hard] = soft_and_hard(process.id(), "Max open files");
+        (soft != "256" && soft == hard).then_some(())
+    })
+    .await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn too_few_files_for_its_connections_are_worth_a_warning() {
+    for (connections, is_said) in [("10000", true), ("100", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let development = format!("--dev-dir={}", folder.path().display());
+        let connections = format!("--max-connections={connections}");
+        let mut arguments = vec!["--dev", "--grpc-port=0", "--http-port=0"];
+        arguments.extend(["--log-format=json", &development, &connections]);
+        let process = Process::start(limited(&command(&arguments), "-n 1000"));
+        process
+            .line("serving", |line| line["message"] == "serving")
+            .await;
+        let said = process.lines(|line| {
+            let message = line["message"].as_str().unwrap_or_default();
+            message.contains("no more than 1000 may be open") && line["level"] == "WARN"
+        });
+        assert_eq!(!said.is_empty(), is_said, "{said:?}");
+    }
+}
+
+/// A limit of a process, by the words of the kernel.
+#[cfg(target_os = "linux")]
+fn soft_and_hard(process: u32, limit: &str) -> [String; 2] {
     let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
-    let core = limits
-        .lines()
-        .find(|line| line.starts_with("Max core file size"));
-    let fields: Vec<_> = core.unwrap().split_whitespace().collect();
-    [fields[4], fields[5]].map(str::to_owned)
+    let values = limits.lines().find_map(|line| line.strip_prefix(limit));
+    let values: Vec<_> = values.unwrap().split_whitespace().collect();
+    [values[0], values[1]].map(str::to_owned)
 }

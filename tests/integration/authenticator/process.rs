@@ -41,6 +41,27 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
+/// The same command, begun under another limit on open files: by `ulimit`'s own words.
+pub(crate) fn limited(command: &Command, limit: &str) -> Command {
+    let mut limited = Command::new("/bin/sh");
+    limited
+        .arg("-c")
+        .arg(format!("ulimit {limit} && exec \"$0\" \"$@\""))
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdin(Stdio::null());
+    if let Some(folder) = command.get_current_dir() {
+        limited.current_dir(folder);
+    }
+    limited
+}
+
 /// Runs a command that is to fail, and ends it where it does not.
 pub(crate) fn failing(mut command: Command) -> Output {
     let mut child = command
