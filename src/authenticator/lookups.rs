@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moka::sync::Cache;
+use moka::sync::{Cache, CacheBuilder};
 
 use super::{limits::Rate, secrets::RecordKey};
 use crate::identity::{Principal, VerifiedIdentity};
@@ -40,8 +40,8 @@ pub(crate) struct Lookups {
 impl Lookups {
     pub(crate) fn new() -> Self {
         Lookups {
-            named: remembering(LATELY),
-            admitted: remembering(ADMITTED),
+            named: remembering().time_to_live(LATELY).build(),
+            admitted: remembering().time_to_idle(ADMITTED).build(),
             new: OnceLock::new(),
         }
     }
@@ -60,7 +60,11 @@ impl Lookups {
 
     /// A record of this place admits this identity.
     pub(crate) fn admitted(&self, identity: &VerifiedIdentity, key: &RecordKey) {
-        self.admitted.insert(admitted(identity, key), ());
+        let admitted = admitted(identity, key);
+        // Each login comes here, and to look renews it.
+        if self.admitted.get(&admitted).is_none() {
+            self.admitted.insert(admitted, ());
+        }
     }
 
     /// Counts what is within the bound, if the place is new.
@@ -87,9 +91,8 @@ impl Lookups {
     }
 }
 
-fn remembering<K: Hash + Eq + Send + Sync + 'static>(time: Duration) -> Cache<K, ()> {
-    let remembered = Cache::builder().max_capacity(MAX_PLACES);
-    remembered.time_to_live(time).build()
+fn remembering<K: Hash + Eq + Send + Sync + 'static>() -> CacheBuilder<K, (), Cache<K, ()>> {
+    Cache::builder().max_capacity(MAX_PLACES)
 }
 
 fn admitted(identity: &VerifiedIdentity, key: &RecordKey) -> Admitted {
@@ -160,12 +163,11 @@ mod tests {
     #[test]
     fn what_is_remembered_is_bounded() {
         let lookups = Lookups::new();
-        for (policy, time) in [
-            (lookups.named.policy(), LATELY),
-            (lookups.admitted.policy(), ADMITTED),
-        ] {
+        let (named, admitted) = (lookups.named.policy(), lookups.admitted.policy());
+        assert_eq!(named.time_to_live(), Some(LATELY));
+        assert_eq!(admitted.time_to_idle(), Some(ADMITTED));
+        for policy in [named, admitted] {
             assert_eq!(policy.max_capacity(), Some(MAX_PLACES));
-            assert_eq!(policy.time_to_live(), Some(time));
         }
     }
 }
