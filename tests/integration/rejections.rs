@@ -27,6 +27,7 @@ mod answers;
 mod bounds;
 mod connections;
 mod documented;
+mod lengths;
 mod lies;
 mod log;
 mod names;
