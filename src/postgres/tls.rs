@@ -18,7 +18,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 pub(super) use self::transport::Transport;
 use super::config::{Config, SslMode};
 use crate::{
-    Error, Hop, Result,
+    Error, Hop, Result, certificate,
     error::{Kind, printable},
     wire::postgres::{SSL_REQUEST, SslResponse},
 };
@@ -164,10 +164,17 @@ fn handshake_failed(error: std::io::Error, host: &str, negotiation: SslNegotiati
             "the certificate is of an authority that is not trusted".to_owned(),
             "name the database's authority with sslrootcert=/path/ca.pem",
         ),
-        Some(Tls::InvalidCertificate(reason)) => (
-            format!("the certificate is not good: {reason}"),
-            "see sslmode and sslrootcert",
-        ),
+        Some(Tls::InvalidCertificate(reason)) => match certificate::fault(reason) {
+            Some((what, _)) => (
+                format!("the certificate {what}"),
+                "have one made for the server by a CA; a certificate that the server made for itself \
+                 is taken where sslrootcert names that very one",
+            ),
+            None => (
+                format!("the certificate is not good: {reason}"),
+                "see sslmode and sslrootcert",
+            ),
+        },
         _ if negotiation == SslNegotiation::Direct => (
             "the TLS handshake failed".to_owned(),
             "sslnegotiation=direct needs PostgreSQL 17 or later; the server's log may say more",

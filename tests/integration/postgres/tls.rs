@@ -119,6 +119,18 @@ async fn a_certificate_that_is_its_own_authority_can_be_named() {
         let result = connect(&authenticator, &text).await;
         assert_eq!(result.is_ok(), works, "{result:?}");
     }
+    // PostgreSQL's manual makes them so: whoever names another authority hears what it is.
+    let other = Authority::default().write(folder.path().join("ca.pem"));
+    let text = format!(
+        "host=localhost port={} user=app dbname=postgres sslrootcert='{}'",
+        server.port(),
+        other.unwrap().display()
+    );
+    let error = connect(&authenticator, &text).await.unwrap_err();
+    assert_eq!(error.hop(), Hop::DatabaseConnection, "{error}");
+    let said = error.to_string();
+    assert!(said.contains("is a CA's own certificate"), "{said}");
+    assert!(said.contains("names that very one"), "{said}");
 }
 
 /// Another protocol's server with a good certificate, or a PostgreSQL behind something that
