@@ -15,6 +15,12 @@ const STRANGER: Asker = Asker {
     is_known: false,
 };
 
+/// At the same address.
+const KNOWN: Asker = Asker {
+    is_known: true,
+    ..STRANGER
+};
+
 type Verdict = Result<&'static str, Rejection>;
 
 fn calls(change: impl FnOnce(&mut Limits)) -> StsCalls {
@@ -181,11 +187,7 @@ async fn strangers_leave_a_quarter_to_who_is_known() {
         limits.sts_calls_per_second_per_address = 100;
     });
     let sts = Script::new([Ok("it")]);
-    let known = Asker {
-        is_known: true,
-        ..STRANGER
-    };
-    for (asker, at_once) in [(STRANGER, 30), (known, 10)] {
+    for (asker, at_once) in [(STRANGER, 30), (KNOWN, 10)] {
         for number in 0..at_once + 1 {
             let asked = sts.ask_for(asker, &calls).await;
             let is_refused = asked == Err(Rejection::Throttled);
@@ -230,12 +232,8 @@ async fn strangers_who_are_refused_together_take_nothing_of_their_addresses() {
     }
     assert_eq!(sts.asked(), 30);
     // Who is known, at the same address, has the quarter that is left.
-    let known = Asker {
-        is_known: true,
-        ..STRANGER
-    };
     for _ in 0..100 {
-        sts.ask_for(known, &calls).await.ok();
+        sts.ask_for(KNOWN, &calls).await.ok();
     }
     assert_eq!(sts.asked(), 40);
 }
@@ -255,10 +253,6 @@ async fn strangers_leave_a_quarter_of_the_open_questions_to_who_is_known() {
         let region = Region::find(region).unwrap();
         calls.ask(region, asker, in_vain).await
     };
-    let known = Asker {
-        is_known: true,
-        ..STRANGER
-    };
     let strangers = join_all((0..CALLS_AT_ONCE).map(|_| ask(STRANGER, "eu-central-1")));
     let meanwhile = async {
         sleep(BUDGET / 4).await;
@@ -268,7 +262,7 @@ async fn strangers_leave_a_quarter_of_the_open_questions_to_who_is_known() {
             assert_eq!(asked.load(Ordering::SeqCst), PLACES + 2);
         };
         let elsewhere = ask(STRANGER, "us-east-1");
-        tokio::join!(ask(known, "eu-central-1"), elsewhere, seen)
+        tokio::join!(ask(KNOWN, "eu-central-1"), elsewhere, seen)
     };
     let (verdicts, _) = tokio::join!(strangers, meanwhile);
     let throttled = verdicts.iter().filter(|verdict| is_throttled(verdict));
