@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use self::turns::Turns;
+pub(crate) use self::turns::{Turns, TurnsInAll};
 
 /// How much the Authenticator takes on. The defaults suit one replica that serves thousands of
 /// application processes.

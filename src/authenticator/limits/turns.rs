@@ -45,6 +45,29 @@ impl<K: Hash + Eq> Turns<K> {
     }
 }
 
+/// [`Turns`] of which there are only so many in all, too.
+#[derive(Debug)]
+pub(crate) struct TurnsInAll<K> {
+    for_each: Turns<K>,
+    in_all: Arc<Semaphore>,
+}
+
+impl<K: Hash + Eq> TurnsInAll<K> {
+    pub(crate) fn new(in_all: usize, for_each: usize) -> Self {
+        TurnsInAll {
+            for_each: Turns::new(for_each),
+            in_all: Arc::new(Semaphore::new(in_all.min(Semaphore::MAX_PERMITS))),
+        }
+    }
+
+    /// As [`Turns::take`]. Who waits for others of its own key has no place in all.
+    pub(crate) async fn take(&self, key: K) -> Option<[OwnedSemaphorePermit; 2]> {
+        let of_key = self.for_each.take(key).await?;
+        let in_all = self.in_all.clone().acquire_owned().await.ok()?;
+        Some([of_key, in_all])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;

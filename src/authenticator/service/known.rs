@@ -15,13 +15,10 @@ use std::{
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tonic::{Status, body::Body as Message};
 
-use crate::authenticator::limits::{Gate, Limits, Pass, Turns};
+use crate::authenticator::limits::{Gate, Limits, Pass, TurnsInAll};
 
 /// A start with a token and the usual attribution has a quarter of it.
 const SHORT: usize = 8 << 10;
@@ -35,8 +32,7 @@ pub(crate) struct Known {
 
 #[derive(Debug)]
 struct Long {
-    by_address: Turns<IpAddr>,
-    in_all: Arc<Semaphore>,
+    turns: TurnsInAll<IpAddr>,
     patience: Duration,
 }
 
@@ -65,8 +61,7 @@ impl Known {
         Known {
             open: Gate::new(limits.connections, limits.connections_per_address),
             long: Arc::new(Long {
-                by_address: Turns::new(each),
-                in_all: Arc::new(Semaphore::new(in_all.min(Semaphore::MAX_PERMITS))),
+                turns: TurnsInAll::new(in_all, each),
                 patience: limits.handshake_timeout,
             }),
         }
@@ -94,12 +89,8 @@ impl Known {
 
 impl Long {
     async fn turn(self: Arc<Self>, from: IpAddr) -> Option<Turn> {
-        let turn = async {
-            let of_address = self.by_address.take(from).await?;
-            let in_all = self.in_all.clone().acquire_owned().await.ok()?;
-            Some([of_address, in_all])
-        };
-        timeout(self.patience, turn).await.ok().flatten()
+        let turn = timeout(self.patience, self.turns.take(from));
+        turn.await.ok().flatten()
     }
 }
 

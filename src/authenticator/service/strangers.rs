@@ -18,10 +18,7 @@ use bytes::Bytes;
 use futures_util::poll;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, body::Body as Message, server::NamedService};
 use tower_service::Service;
@@ -30,7 +27,7 @@ use uuid::Uuid;
 use super::{Shared, refusal::Refusal};
 use crate::authenticator::{
     audit::{Audit, Reason},
-    limits::{Gate, Limits, Turns},
+    limits::{Gate, Limits, TurnsInAll},
     listener::Peer,
 };
 
@@ -47,8 +44,7 @@ const MAX_PROOF: usize = 16 << 10;
 /// How many calls of strangers are read, and wait for it.
 #[derive(Debug)]
 pub(crate) struct Strangers {
-    by_address: Turns<IpAddr>,
-    in_all: Arc<Semaphore>,
+    turns: TurnsInAll<IpAddr>,
     waiting: Arc<Gate<IpAddr>>,
     patience: Duration,
 }
@@ -60,8 +56,7 @@ impl Strangers {
     pub(crate) fn new(limits: &Limits) -> Arc<Self> {
         let (in_all, each) = (limits.unauthenticated, limits.unauthenticated_per_address);
         Arc::new(Strangers {
-            by_address: Turns::new(each),
-            in_all: Arc::new(Semaphore::new(in_all.min(Semaphore::MAX_PERMITS))),
+            turns: TurnsInAll::new(in_all, each),
             waiting: Gate::new(in_all.saturating_mul(WAITING), each.saturating_mul(WAITING)),
             patience: limits.handshake_timeout,
         })
@@ -89,11 +84,10 @@ impl Strangers {
         timeout(self.patience, soon).await.ok().flatten()
     }
 
-    /// Who waits for others of his own connection, or address, has no place in all.
+    /// Who waits for others of his own connection has no turn of his address.
     async fn turn(&self, peer: &Peer, from: IpAddr) -> Option<Turn> {
         let of_connection = peer.calls_of_stranger.clone().acquire_owned().await.ok()?;
-        let of_address = self.by_address.take(from).await?;
-        let in_all = self.in_all.clone().acquire_owned().await.ok()?;
+        let [of_address, in_all] = self.turns.take(from).await?;
         Some([of_connection, of_address, in_all])
     }
 }
